@@ -1,0 +1,1 @@
+"""Embeddings in, decisions out. NumPy and FAISS, nothing else."""

@@ -1,0 +1,1 @@
+"""What people run against a Kindred service; it imports none of the other rooms."""

@@ -1,0 +1,36 @@
+"""What a comparator bundle is, and how to run one. No torch."""
+
+from models_store.bundle import open_bundle
+from models_store.comparator import Comparator, Device, WrongDimension
+from models_store.image import ImageLimits
+from models_store.manifest import BundleRefused, Manifest, Modality, Rule, Side
+from models_store.sample import (
+    Degenerate,
+    Sample,
+    SampleOutOfBounds,
+    Undecodable,
+    WrongModality,
+)
+from models_store.shelf import Refusal, Shelf, newest, open_shelf
+
+__all__ = [
+    "BundleRefused",
+    "Comparator",
+    "Degenerate",
+    "Device",
+    "ImageLimits",
+    "Manifest",
+    "Modality",
+    "Refusal",
+    "Rule",
+    "Sample",
+    "SampleOutOfBounds",
+    "Shelf",
+    "Side",
+    "Undecodable",
+    "WrongDimension",
+    "WrongModality",
+    "newest",
+    "open_bundle",
+    "open_shelf",
+]

@@ -1,0 +1,189 @@
+"""A folder becomes a comparator, once it reproduces what it promises, or is refused."""
+
+import hashlib
+import io
+import stat
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from models_store.comparator import (
+    NORM_TOLERANCE,
+    Array,
+    Comparator,
+    Device,
+    Session,
+    input_name,
+    open_session,
+    usable,
+)
+from models_store.image import ImageLimits
+from models_store.manifest import (
+    MANIFEST_NAME,
+    BundleRefused,
+    Encoder,
+    Head,
+    Manifest,
+    Side,
+    read_manifest,
+)
+from models_store.sample import Degenerate
+
+CARD = "card.md"
+COHORT = "cohort.npz"
+TEST_VECTORS = "test_vectors.npz"
+TOLERANCE = 1e-4
+
+
+def open_bundle(
+    folder: Path,
+    device: Device = "cpu",
+    threads: int = 0,
+    limits: ImageLimits = ImageLimits(),  # noqa: B008 - frozen
+) -> Comparator:
+    """Load the bundle in a folder, after checking that it reproduces what it promises.
+
+    Every file must have the digest that the manifest gives; the encoders must reproduce the test
+    vectors within 1e-4, alone as in a batch, today as a moment ago; `head.onnx` must be the
+    sigmoid of the manifest. `threads` bounds ONNX Runtime's own threads (0: one per core).
+
+    Raises BundleRefused with the reason.
+    """
+    manifest, digest = read_manifest(folder)
+    files = _read_files(folder, manifest)
+    sessions: dict[str, Session] = {
+        name: open_session(name, files[name], device, threads)
+        for name in {encoder.file for encoder in manifest.encoders.values()}
+    }
+    by_side = {side: sessions[encoder.file] for side, encoder in manifest.encoders.items()}
+    for encoder in manifest.encoders.values():
+        _check_signature(sessions[encoder.file], encoder, manifest.dimension)
+    _check_head(
+        open_session(manifest.head.file, files[manifest.head.file], "cpu", 1), manifest.head
+    )
+    comparator = Comparator(
+        manifest=manifest,
+        digest=digest,
+        provider=by_side["a"].get_providers()[0],
+        cohort=_read_cohort(files[COHORT], manifest),
+        limits=limits,
+        _sessions=MappingProxyType(by_side),
+    )
+    _check_test_vectors(comparator, files[TEST_VECTORS])
+    return comparator
+
+
+def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the bytes of every file that the manifest names, once their digests hold."""
+    if missing := {CARD, COHORT, TEST_VECTORS} - set(manifest.files):
+        raise BundleRefused(f"the manifest lists no {', '.join(sorted(missing))}")
+    present = {path.name for path in folder.iterdir()} - {MANIFEST_NAME}
+    if extra := sorted(present - set(manifest.files)):
+        raise BundleRefused(f"files that the manifest does not list: {', '.join(extra)}")
+    files = {}
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name:
+            raise BundleRefused(f"{name}: expected a plain file name")
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise BundleRefused(f"{name}: expected a regular file")
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise BundleRefused(f"{name} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise BundleRefused(f"{name} is not the file that the manifest gives the digest of")
+    return files
+
+
+def _check_signature(session: Session, encoder: Encoder, dimension: int) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise BundleRefused(f"{encoder.file}: expected one input and one output")
+    for kind, port, shape in (
+        ("input", inputs[0], encoder.input.shape),
+        ("output", outputs[0], (dimension,)),
+    ):
+        if port.type != "tensor(float)":
+            raise BundleRefused(f"{encoder.file}: {kind}: expected float32, got {port.type}")
+        if not isinstance(port.shape[0], str) or tuple(port.shape[1:]) != shape:
+            raise BundleRefused(
+                f"{encoder.file}: {kind}: expected (batch, {', '.join(map(str, shape))}) with a "
+                f"free batch axis, got {tuple(port.shape)}"
+            )
+
+
+def _check_head(session: Session, head: Head) -> None:
+    distances = np.linspace(0, 4, 17, dtype=np.float32)
+    try:
+        (scores,) = session.run(None, {input_name(session): distances})
+    except Exception as error:
+        raise BundleRefused(f"{head.file}: expected distances (n,) → scores (n,)") from error
+    expected = expit(head.bias - head.weight * distances)
+    if scores.shape != (17,) or not np.allclose(scores, expected, atol=TOLERANCE):
+        raise BundleRefused(f"{head.file} is not the sigmoid that the manifest describes")
+
+
+def _read_arrays(name: str, content: bytes) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except Exception as error:
+        raise BundleRefused(f"{name}: expected an .npz of plain arrays") from error
+
+
+def _read_cohort(content: bytes, manifest: Manifest) -> Array:
+    """Return the first embedding of each cohort identity, float32 (m, dimension)."""
+    arrays = _read_arrays(COHORT, content)
+    try:
+        identities, embeddings = arrays["identities"], arrays["embeddings"]
+    except KeyError as error:
+        raise BundleRefused(f"{COHORT}: expected identities and embeddings") from error
+    if embeddings.shape != (len(identities), manifest.dimension) or len(identities) == 0:
+        raise BundleRefused(
+            f"{COHORT}: expected embeddings of shape (m, {manifest.dimension}), m > 0, "
+            f"got {embeddings.shape}"
+        )
+    _, firsts = np.unique(identities, return_index=True)
+    cohort: Array = embeddings[np.sort(firsts)].astype(np.float32)
+    if not usable(cohort).all():
+        raise BundleRefused(f"{COHORT}: expected finite, non-zero embeddings")
+    if manifest.normalised:  # float16 on disk rounds the norm
+        cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+    return cohort
+
+
+def _check_test_vectors(comparator: Comparator, content: bytes) -> None:
+    arrays = _read_arrays(TEST_VECTORS, content)
+    sides: tuple[Side, ...] = ("a",) if comparator.manifest.tied else ("a", "b")
+    for side in sides:
+        try:
+            inputs = arrays[f"inputs_{side}"].astype(np.float32)
+            expected = arrays[f"embeddings_{side}"].astype(np.float32)
+        except KeyError as error:
+            raise BundleRefused(f"{TEST_VECTORS}: no inputs and embeddings of {side}") from error
+        if len(inputs) < 2 or len(inputs) != len(expected):
+            raise BundleRefused(f"{TEST_VECTORS}: expected at least 2 inputs, each embedded")
+        try:
+            batch = comparator.embed(inputs, side)
+            again = comparator.embed(inputs, side)
+            single = np.concatenate([comparator.embed(one[None], side) for one in inputs])
+        except Degenerate as error:
+            raise BundleRefused(f"side {side} embeds a test vector to nothing") from error
+        except Exception as error:
+            raise BundleRefused(f"side {side} cannot embed its test vectors") from error
+        for finding, found in (
+            ("does not reproduce its test vectors", batch),
+            ("embeds an input in a batch other than alone", single),
+            ("embeds the same input differently from run to run", again),
+        ):
+            reference = expected if found is batch else batch
+            if found.shape != reference.shape or np.abs(found - reference).max() > TOLERANCE:
+                raise BundleRefused(f"side {side} {finding} (tolerance {TOLERANCE})")
+        if comparator.manifest.normalised:
+            norms = np.linalg.norm(batch, axis=1)
+            if np.abs(norms - 1).max() > NORM_TOLERANCE:
+                raise BundleRefused(f"side {side} is said to be normalised and is not")

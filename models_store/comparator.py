@@ -1,0 +1,129 @@
+"""A loaded bundle: samples → embeddings, distances → scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from scipy.special import expit
+
+from models_store.image import ImageLimits, prepare_image
+from models_store.manifest import BundleRefused, Manifest, Side
+from models_store.sample import Degenerate, Sample, WrongModality
+
+Device = Literal["auto", "cpu", "cuda"]
+Array = npt.NDArray[np.float32]
+Session: TypeAlias = onnxruntime.InferenceSession
+
+NORM_TOLERANCE = 1e-3
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparator:
+    """One or two encoders and a head, checked and ready to run.
+
+    `cohort` holds one embedding for each stranger, float32 of shape (m, dimension). Sessions are
+    safe to run from several threads.
+    """
+
+    manifest: Manifest
+    digest: str
+    provider: str
+    cohort: Array
+    limits: ImageLimits
+    _sessions: Mapping[Side, Session]
+
+    @property
+    def title(self) -> str:
+        """`name@version`."""
+        return self.manifest.title
+
+    def prepare(self, sample: Sample, side: Side = "a") -> Array:
+        """Return the encoder input of a sample, float32, without the batch axis.
+
+        Raises WrongModality, Undecodable or SampleOutOfBounds.
+        """
+        encoder = self.manifest.encoders[side]
+        if sample.modality != encoder.modality:
+            raise WrongModality(
+                f"side {side} of {self.title} compares {encoder.modality}, got {sample.modality}"
+            )
+        return prepare_image(sample.content, encoder.input, self.limits)
+
+    def embed(self, inputs: Array, side: Side = "a") -> Array:
+        """Return the embeddings of prepared inputs: (n, …) → (n, dimension).
+
+        Raises Degenerate if an input has no finite, non-zero embedding.
+        """
+        (embeddings,) = self._sessions[side].run(None, {input_name(self._sessions[side]): inputs})
+        if not usable(embeddings).all():
+            raise Degenerate("expected an input that leads to a finite, non-zero embedding")
+        return np.ascontiguousarray(embeddings, np.float32)
+
+    def accept(self, embedding: npt.ArrayLike) -> Array:
+        """Return a ready embedding as float32 of shape (dimension,), if search can compare it.
+
+        Raises WrongDimension or Degenerate.
+        """
+        vector = np.asarray(embedding, np.float32)
+        if vector.shape != (self.manifest.dimension,):
+            raise WrongDimension(
+                f"{self.title} compares {self.manifest.dimension}-d embeddings, "
+                f"got {vector.size}-d"
+            )
+        if not usable(vector[None]).all():
+            raise Degenerate("expected finite numbers that are not all zero")
+        norm = float(np.linalg.norm(vector))
+        if self.manifest.normalised and abs(norm - 1) > NORM_TOLERANCE:
+            raise Degenerate(
+                f"{self.title} compares normalised embeddings: expected norm 1 ± {NORM_TOLERANCE}"
+            )
+        return vector
+
+    def score(self, distances: npt.ArrayLike) -> Array:
+        """Return the head's score of distances, elementwise: in [0, 1], higher is more alike."""
+        head = self.manifest.head
+        scores: Array = expit(head.bias - head.weight * np.asarray(distances, np.float32))
+        return scores
+
+
+class WrongDimension(Exception):
+    """A ready embedding has another number of dimensions than the comparator."""
+
+
+def usable(embeddings: Array) -> npt.NDArray[np.bool_]:
+    """Return, for each row of (n, d), whether it is finite and not zero."""
+    finite = np.isfinite(embeddings).all(axis=1)
+    nonzero = np.square(embeddings, dtype=np.float64).sum(axis=1) > 1e-12
+    result: npt.NDArray[np.bool_] = finite & nonzero
+    return result
+
+
+def input_name(session: Session) -> str:
+    """Return the name of a session's first input."""
+    name: str = session.get_inputs()[0].name
+    return name
+
+
+def open_session(name: str, model: bytes, device: Device, threads: int) -> Session:
+    """Return a session over the bytes of an ONNX file, on the device asked for.
+
+    `threads` bounds ONNX Runtime's own threads (0: one per core). Raises BundleRefused.
+    """
+    available = onnxruntime.get_available_providers()
+    if device == "cuda" and _PROVIDERS["cuda"] not in available:
+        raise BundleRefused(f"{name}: device cuda is asked for, ONNX Runtime offers {available}")
+    use_cuda = device != "cpu" and _PROVIDERS["cuda"] in available
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False
+    providers = [_PROVIDERS["cuda"]] * use_cuda + [_PROVIDERS["cpu"]]
+    try:
+        return Session(model, options, providers=providers)
+    except Exception as error:
+        raise BundleRefused(f"{name}: ONNX Runtime cannot load it") from error

@@ -1,0 +1,83 @@
+"""Image bytes → encoder input, the same at training and serving."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from models_store.manifest import ImageInput
+from models_store.sample import SampleOutOfBounds, Undecodable
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+"""What is decoded; everything else Pillow can read stays closed, EPS's interpreter included."""
+
+Pixels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What is refused from the header, before a pixel is decoded."""
+
+    pixels: int = 25_000_000
+    aspect_ratio: float = 20.0
+
+
+def prepare_image(content: bytes, spec: ImageInput, limits: ImageLimits) -> Pixels:
+    """Return the encoder input of one image: float32 of shape (channels, height, width).
+
+    Orientation from EXIF is applied, transparency is laid on the spec's background, 16-bit
+    greys are scaled to 8, and of an animation the first frame counts.
+
+    Raises Undecodable or SampleOutOfBounds.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_bounds(image.size, limits)
+            if spec.mode == "L" or image.mode in ("L", "RGB"):
+                image.draft(spec.mode, (2 * spec.width, 2 * spec.height))
+            flat = _flatten(ImageOps.exif_transpose(image), spec)
+    except SampleOutOfBounds:
+        raise
+    except Exception as error:
+        raise Undecodable(f"expected an image ({', '.join(FORMATS)}) that decodes") from error
+    return to_input(flat, spec)
+
+
+def to_input(image: Image.Image, spec: ImageInput) -> Pixels:
+    """Return the encoder input of a decoded image, float32 (channels, height, width)."""
+    size = (spec.width, spec.height)
+    image = image.convert(spec.mode)
+    if image.size != size:
+        if spec.fit == "pad":
+            colour = spec.background if spec.mode == "L" else (spec.background,) * 3
+            image = ImageOps.pad(image, size, Image.Resampling.BILINEAR, color=colour)
+        else:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.float32) / 255.0  # (h, w) or (h, w, 3)
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # -> (c, h, w)
+    mean = np.asarray(spec.mean, np.float32)[:, None, None]
+    std = np.asarray(spec.std, np.float32)[:, None, None]
+    return np.ascontiguousarray((pixels - mean) / std, np.float32)
+
+
+def _check_bounds(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise SampleOutOfBounds(f"expected at most {limits.pixels} pixels, got {width}×{height}")
+    if max(size) > limits.aspect_ratio * min(size):
+        raise SampleOutOfBounds(
+            f"expected an aspect ratio of at most {limits.aspect_ratio:g}, got {width}×{height}"
+        )
+
+
+def _flatten(image: Image.Image, spec: ImageInput) -> Image.Image:
+    """Return the image as L or RGB: 16-bit scaled, transparency laid on the background."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, (spec.background,) * 3 + (255,))
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")

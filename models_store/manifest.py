@@ -1,0 +1,201 @@
+"""The bundle's card: encoders, inputs, calibration, checksums."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+Side = Literal["a", "b"]
+Modality = Literal["image", "audio", "text"]
+Distance = Literal["cosine", "l2", "l1"]
+Rule = Literal["max", "mean", "centroid", "knn"]
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BundleRefused(Exception):
+    """A bundle does not keep its contract; the message says which part and why."""
+
+
+class _Card(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ImageInput(_Card):
+    """Pre-processing of an image, as data: decode → `mode` → fit to the size → scale.
+
+    The encoder receives float32 of shape (batch, channels, height, width), each channel
+    `(pixel / 255 - mean) / std`. `fit="pad"` keeps the aspect ratio on a `background` canvas,
+    `fit="stretch"` does not.
+    """
+
+    kind: Literal["image"] = "image"
+    width: int = Field(ge=8, le=1024)
+    height: int = Field(ge=8, le=1024)
+    mode: Literal["L", "RGB"] = "RGB"
+    fit: Literal["pad", "stretch"] = "pad"
+    background: Annotated[int, Field(ge=0, le=255)] = 255
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        return 1 if self.mode == "L" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one encoder input."""
+        return (self.channels, self.height, self.width)
+
+    @model_validator(mode="after")
+    def _one_mean_and_std_per_channel(self) -> Self:
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.channels):
+                raise ValueError(f"{name} must have 1 or {self.channels} values")
+        return self
+
+
+class Encoder(_Card):
+    """One side of a comparator: which file embeds it, and what that file is given."""
+
+    modality: Modality
+    file: str = "encoder.onnx"
+    input: ImageInput
+
+
+class Head(_Card):
+    """Distance → score: `sigmoid(bias - weight * distance)`; `head.onnx` computes the same.
+
+    The weight is positive, so that a smaller distance is always a higher score and the order of
+    the index is the order of the head.
+    """
+
+    file: str = "head.onnx"
+    weight: float = Field(gt=0)
+    bias: float
+
+
+class OperatingPoint(_Card):
+    """The lowest threshold whose false-match rate on held-out impostor pairs is at most `fmr`."""
+
+    fmr: Rate
+    threshold: Share
+    fnmr: Share
+
+
+class PosteriorModel(_Card):
+    """A logistic model of "the first candidate is right", fitted on simulated galleries.
+
+    `logit = intercept + coefficients · (logit best score, logit gap to the runner-up,
+    log N, log samples per identity)`, for `prior_known` = 0.5. Outside the fitted ranges of
+    identities and samples the service answers `null`.
+    """
+
+    rule: Rule
+    intercept: float
+    coefficients: tuple[float, float, float, float]
+    identities: tuple[int, int]
+    samples: tuple[int, int]
+
+
+class Calibration(_Card):
+    """What was chosen on held-out identities: the fusion rule, the cluster cut, the posterior."""
+
+    rule: Rule = "max"
+    cluster_threshold: Share = 0.5
+    genuine_scores: tuple[Share, ...] = ()
+    posterior: PosteriorModel | None = None
+
+
+class Metric(_Card):
+    """A figure, with the protocol that tells how and on whom it was measured."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    protocol: str
+
+
+class TrainingSource(_Card):
+    """A data set that the comparator was trained on."""
+
+    name: str
+    licence: str
+    source: str
+
+
+class Provenance(_Card):
+    """Where the weights come from: what was not recorded did not happen."""
+
+    sources: tuple[TrainingSource, ...] = ()
+    recipe: dict[str, object] = {}
+    seed: int | None = None
+    commit: str | None = None
+    created: AwareDatetime | None = None
+
+
+class Manifest(_Card):
+    """All that the service needs to know of a bundle; its digest is the model's identity."""
+
+    schema_version: Literal[1] = 1
+    name: Name
+    version: Name
+    description: str = ""
+    licence: str
+    encoders: dict[Side, Encoder]
+    dimension: int = Field(ge=1, le=8192)
+    normalised: bool
+    distance: Distance
+    head: Head
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    calibration: Calibration = Calibration()
+    metrics: tuple[Metric, ...] = ()
+    provenance: Provenance = Provenance()
+    files: dict[str, Sha256]
+
+    @property
+    def title(self) -> str:
+        """`name@version`, as answers have it."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def tied(self) -> bool:
+        """Whether both sides share one encoder (a siamese comparator)."""
+        return self.encoders["a"] == self.encoders["b"]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if set(self.encoders) != {"a", "b"}:
+            raise ValueError("encoders must name side a and side b")
+        if self.distance == "cosine" and not self.normalised:
+            raise ValueError("cosine distance needs normalised embeddings")
+        named = {encoder.file for encoder in self.encoders.values()} | {self.head.file}
+        if missing := sorted(named - set(self.files)):
+            raise ValueError(f"files gives no digest of {', '.join(missing)}")
+        return self
+
+
+def read_manifest(bundle: Path) -> tuple[Manifest, str]:
+    """Return the manifest of the bundle in a folder and its SHA-256 digest.
+
+    Raises BundleRefused if it is missing, not JSON, or not a manifest of this schema.
+    """
+    try:
+        content = (bundle / MANIFEST_NAME).read_bytes()
+    except OSError as error:
+        raise BundleRefused(f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise BundleRefused(f"{MANIFEST_NAME}: {where}: {first['msg']}") from error
+    return manifest, hashlib.sha256(content).hexdigest()

@@ -1,0 +1,29 @@
+"""What a client sends of one thing to compare, and why it may be turned away."""
+
+from dataclasses import dataclass
+
+from models_store.manifest import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The bytes of one image, clip or text, as they came."""
+
+    modality: Modality
+    content: bytes
+
+
+class Undecodable(Exception):
+    """The bytes are not what a comparator of this modality can decode."""
+
+
+class SampleOutOfBounds(Exception):
+    """The sample is larger, longer or stranger in shape than the limits allow."""
+
+
+class Degenerate(Exception):
+    """The sample leads to no usable embedding: it has no finite, non-zero direction."""
+
+
+class WrongModality(Exception):
+    """The comparator compares another kind of sample on this side."""

@@ -1,0 +1,1 @@
+"""The HTTP edge. Only here: HTTP, Redis, Prometheus, the environment."""

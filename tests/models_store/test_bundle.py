@@ -1,0 +1,186 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from models_store import BundleRefused, Sample, open_bundle, open_shelf
+from models_store.manifest import MANIFEST_NAME
+from tests.bundles import make_bundle, read_fields, write_manifest
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return make_bundle(tmp_path)
+
+
+def refusal(folder):
+    with pytest.raises(BundleRefused) as refused:
+        open_bundle(folder)
+    return str(refused.value)
+
+
+def test_a_whole_bundle_opens_and_its_digest_is_that_of_its_manifest(bundle):
+    comparator = open_bundle(bundle)
+
+    assert comparator.title == "tiny@1"
+    assert len(comparator.digest) == 64
+    assert comparator.provider == "CPUExecutionProvider"
+    assert comparator.cohort.shape == (60, 8)
+    assert np.allclose(np.linalg.norm(comparator.cohort, axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["encoder.onnx", "head.onnx", "cohort.npz", "test_vectors.npz", "card.md"]
+)
+def test_one_flipped_byte_in_any_file_refuses_the_bundle(bundle, name):
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+
+    assert name in refusal(bundle)
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "cohort.npz", "card.md"])
+def test_a_missing_file_refuses_the_bundle(bundle, name):
+    (bundle / name).unlink()
+
+    assert name in refusal(bundle)
+
+
+def test_a_file_that_the_manifest_does_not_list_refuses_the_bundle(bundle):
+    (bundle / "weights.pkl").write_bytes(b"\x80\x04.")
+
+    assert "weights.pkl" in refusal(bundle)
+
+
+def test_a_link_in_place_of_a_file_refuses_the_bundle(bundle, tmp_path):
+    shutil.move(bundle / "encoder.onnx", tmp_path / "elsewhere.onnx")
+    (bundle / "encoder.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+
+    assert "regular file" in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("schema_version", 2),
+        ("distance", "hamming"),
+        ("head", {"weight": -1.0, "bias": 0.0}),
+        ("operating_points", []),
+        ("surprise", 1),
+    ],
+)
+def test_a_manifest_outside_the_schema_is_refused_by_the_name_of_the_field(bundle, field, value):
+    fields = read_fields(bundle) | {field: value}
+    (bundle / MANIFEST_NAME).write_text(json.dumps(fields))
+
+    assert field in refusal(bundle)
+
+
+def test_a_bundle_without_a_manifest_or_with_broken_json_is_refused(bundle):
+    (bundle / MANIFEST_NAME).write_text("{")
+    assert MANIFEST_NAME in refusal(bundle)
+
+    (bundle / MANIFEST_NAME).unlink()
+    assert MANIFEST_NAME in refusal(bundle)
+
+
+def test_other_weights_than_the_test_vectors_were_made_with_are_refused(bundle, tmp_path):
+    other = make_bundle(tmp_path / "other", seed=1)
+    shutil.copy(other / "encoder.onnx", bundle / "encoder.onnx")
+    write_manifest(bundle, read_fields(bundle))
+
+    assert "does not reproduce its test vectors" in refusal(bundle)
+
+
+def test_another_input_size_than_the_encoder_has_is_refused(bundle):
+    fields = read_fields(bundle)
+    for encoder in fields["encoders"].values():
+        encoder["input"]["width"] = 13
+    write_manifest(bundle, fields)
+
+    assert "(batch, 1, 12, 13)" in refusal(bundle)
+
+
+def test_a_head_that_is_not_the_manifests_sigmoid_is_refused(bundle):
+    fields = read_fields(bundle)
+    fields["head"]["bias"] += 1
+    write_manifest(bundle, fields)
+
+    assert "sigmoid" in refusal(bundle)
+
+
+def test_random_bytes_as_a_model_are_refused(bundle):
+    (bundle / "encoder.onnx").write_bytes(b"not a model")
+    write_manifest(bundle, read_fields(bundle))
+
+    assert "cannot load" in refusal(bundle)
+
+
+def test_a_cohort_of_pickled_objects_is_never_opened(bundle):
+    np.savez(bundle / "cohort.npz", identities=np.array([{}]), embeddings=np.array([{}]))
+    write_manifest(bundle, read_fields(bundle))
+
+    assert "plain arrays" in refusal(bundle)
+
+
+def test_cuda_is_refused_where_there_is_none(bundle):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+
+    with pytest.raises(BundleRefused, match="cuda"):
+        open_bundle(bundle, device="cuda")
+
+
+def test_a_refused_bundle_leaves_the_others_served(tmp_path):
+    make_bundle(tmp_path, "good")
+    (make_bundle(tmp_path, "bad") / "card.md").write_text("changed")
+    make_bundle(tmp_path, "moved").rename(tmp_path / "good" / "7")
+
+    shelf = open_shelf(tmp_path)
+
+    assert list(shelf.comparators) == ["good@1"]
+    assert {r.bundle: r.reason.split()[0] for r in shelf.refusals} == {
+        "bad/1": "card.md",
+        "good/7": "the",
+    }
+
+
+def test_two_encoders_are_two_functions(tmp_path):
+    folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
+    comparator = open_bundle(folder)
+    inputs = np.random.default_rng(0).random((3, 1, 12, 12), np.float32)
+
+    a, b = comparator.embed(inputs, "a"), comparator.embed(inputs, "b")
+
+    assert not np.allclose(a, b, atol=0.1)
+    assert not comparator.manifest.tied
+
+
+def test_swapping_the_two_encoders_refuses_the_bundle(tmp_path):
+    folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
+    (folder / "encoder_a.onnx").rename(folder / "other")
+    (folder / "encoder_b.onnx").rename(folder / "encoder_a.onnx")
+    (folder / "other").rename(folder / "encoder_b.onnx")
+    write_manifest(folder, read_fields(folder))
+
+    assert "does not reproduce its test vectors" in refusal(folder)
+
+
+def test_identical_samples_score_at_least_as_high_as_any_other_pair(bundle):
+    comparator = open_bundle(bundle)
+
+    scores = comparator.score(np.linspace(0, 2, 50))
+
+    assert (np.diff(scores) < 0).all()
+    assert scores[0] == scores.max()
+
+
+def test_a_sample_of_another_modality_is_refused(bundle):
+    from models_store import WrongModality
+
+    with pytest.raises(WrongModality, match="image"):
+        open_bundle(bundle).prepare(Sample("text", b"hello"))

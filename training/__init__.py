@@ -1,0 +1,1 @@
+"""Offline work: fit, evaluate, export. Only here: torch."""
