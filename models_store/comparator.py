@@ -48,7 +48,7 @@ class Comparator:
         Raises WrongModality, Undecodable or SampleOutOfBounds.
         """
         encoder = self.manifest.encoders[side]
-        if sample.modality != encoder.modality:
+        if sample.modality not in (None, encoder.modality):
             raise WrongModality(
                 f"side {side} of {self.title} compares {encoder.modality}, got {sample.modality}"
             )
@@ -84,10 +84,23 @@ class Comparator:
             )
         return vector
 
-    def score(self, distances: npt.ArrayLike) -> Array:
+    def distance(self, a: Array, b: Array) -> Array:
+        """Return the distance of each row of `a` to the same row of `b`: (n, d), (n, d) → (n,)."""
+        match self.manifest.distance:
+            case "cosine":
+                distances: Array = (1 - (a * b).sum(axis=1)).clip(0, 2)
+            case "l2":
+                distances = np.linalg.norm(a - b, axis=1)
+            case "l1":
+                distances = np.abs(a - b).sum(axis=1)
+        return distances
+
+    def score(self, distances: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the head's score of distances, elementwise: in [0, 1], higher is more alike."""
         head = self.manifest.head
-        scores: Array = expit(head.bias - head.weight * np.asarray(distances, np.float32))
+        scores: npt.NDArray[np.float64] = expit(
+            head.bias - head.weight * np.asarray(distances, np.float64)
+        )
         return scores
 
 

@@ -7,10 +7,13 @@ from models_store.manifest import Modality
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The bytes of one image, clip or text, as they came."""
+    """The bytes of one image, clip or text, as they came.
 
-    modality: Modality
+    `modality` is None where the sender left it open: then the bytes are what the comparator takes.
+    """
+
     content: bytes
+    modality: Modality | None = None
 
 
 class Undecodable(Exception):

@@ -16,6 +16,10 @@ class Refusal:
     bundle: str
     reason: str
 
+    def __str__(self) -> str:
+        """`name/version: reason`."""
+        return f"{self.bundle}: {self.reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class Shelf:

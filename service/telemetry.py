@@ -1,14 +1,14 @@
-"""What operators see of the service: Prometheus series, and one log line a request."""
+"""What Prometheus sees of the service: every series, and none that a request could add."""
 
 import asyncio
-import logging
-import re
-import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import product
+from types import MappingProxyType
+from typing import Generic, TypeVar
 
-import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -19,9 +19,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from structlog.types import EventDict, Processor, WrappedLogger
+from prometheus_client.metrics import MetricWrapperBase
 
-OTHER = "_other"
+OTHER = "_other"  # what a label says of a value that is in no closed list
 STAGES = ("receive", "decode", "queue", "encode", "search", "decide", "store", "barrier")
 DECISIONS = ("match", "possible", "unknown")
 ENROLLMENTS = ("added", "duplicate", "refused")
@@ -30,7 +30,7 @@ REASONS = (
     "starting",
     "store-unavailable",
     "store-not-durable",
-    "gallery-reconciling",
+    "gallery-vanished",
     "no-comparator",
     "draining",
 )
@@ -40,14 +40,14 @@ _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _SAMPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SCORES = tuple(i / 20 for i in range(1, 21))
 _P_VALUES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-_CODES = ("200", "500", "503")
+_CODES = (*(str(status.value) for status in HTTPStatus), "499")  # 499: the client left
+_CODES_AT_START = ("200", "500", "503")  # an error ratio needs its zero: absent is "No data"
 _MOST_GALLERIES = 20
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C
 
 
 @dataclass(frozen=True, slots=True)
 class ServedComparator:
-    """A comparator in service: its `name@version`, and what it runs on against what was asked."""
+    """A comparator in service: its `name@version`, and what it runs on beside what was asked."""
 
     name: str
     digest: str
@@ -71,8 +71,9 @@ class GalleryState:
 class Telemetry:
     """Every series that `/metrics` shows, in a registry of its own, from the first scrape on.
 
-    Labels come from the closed lists given here. Whatever else arrives is counted as `_other`,
-    so no request can add a series; docs/metrics.md tells each name's meaning.
+    Labels come from the closed lists given here, and whatever else arrives is counted as
+    `_other`. Only the galleries named here, at most 20, have series of their own.
+    docs/metrics.md tells what each name means.
     """
 
     def __init__(
@@ -86,150 +87,269 @@ class Telemetry:
         commit: str = "unknown",
     ) -> None:
         if len(galleries) > _MOST_GALLERIES:
-            raise ValueError(
-                f"at most {_MOST_GALLERIES} galleries get series of their own, got {len(galleries)}"
-            )
-        disable_created_metrics()  # a start time per series would double the scrape
-        self._routes = frozenset(routes)
-        self._problem_types = frozenset(problems)
-        self._comparators = frozenset(served.name for served in comparators)
-        self._galleries = tuple(dict.fromkeys(galleries))
-        self._log = structlog.stdlib.get_logger("kindred.requests")
+            raise ValueError(f"at most {_MOST_GALLERIES} galleries of their own: {galleries}")
+        self._listed = tuple(galleries)
+        series = self._series = _Series()
+        by_route = {"route": (*routes, OTHER)}
+        by_gallery = {"gallery": (*galleries, OTHER)}
+        by_comparator = {"comparator": [served.name for served in comparators]}
 
-        registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        names = sorted(self._comparators)
-        listed = (*self._galleries, OTHER)
-        routed = (*sorted(self._routes), OTHER)
-
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"kindred_{name}", meaning, labels, registry=registry)
-
-        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-            return Gauge(f"kindred_{name}", meaning, labels, registry=registry)
-
-        def histogram(
-            name: str, meaning: str, *labels: str, buckets: Sequence[float] = _SECONDS
-        ) -> Histogram:
-            return Histogram(
-                f"kindred_{name}", meaning, labels, registry=registry, buckets=buckets
-            )
-
-        self._requests = counter("http_requests", "Requests answered", "route", "code")
-        self._request_seconds = histogram(
-            "http_request_duration_seconds", "From the first byte in to the last out", "route"
+        self._in_progress = series.gauge("http_requests_in_progress", "Requests being served")
+        self._requests = series.counter(
+            "http_requests",
+            "Requests answered",
+            {**by_route, "code": _CODES_AT_START},
+            later={"code": _CODES},
         )
-        self._request_bytes = histogram(
-            "http_request_body_bytes", "Size of request bodies", "route", buckets=_BYTES
+        self._request_seconds = series.histogram(
+            "http_request_duration_seconds", "First byte in to last byte out", by_route
         )
-        self._in_progress = gauge("http_requests_in_progress", "Requests being served now")
-        self._problems = counter("problems", "Errors answered, by problem type", "type")
-        self._stage_seconds = histogram(
-            "stage_duration_seconds", "Time spent in one stage of a request", "stage"
+        self._request_bytes = series.histogram(
+            "http_request_body_bytes", "Size of request bodies", by_route, _BYTES
+        )
+        self._problems = series.counter("problems", "Errors told", {"type": problems})
+        self._stage_seconds = series.histogram(
+            "stage_duration_seconds", "Time in one stage of a request", {"stage": STAGES}
         )
 
-        self._queue_depth = gauge("queue_depth", "Samples waiting for a model run", "comparator")
-        self._queue_limit = gauge("queue_limit", "Samples that may wait", "comparator")
-        self._refusals = counter(
-            "queue_refusals", "Requests refused because the queue was full", "comparator"
+        self._queue_depth = series.gauge(
+            "queue_depth", "Samples waiting for a model run", by_comparator
         )
-        self._batch_samples = histogram(
-            "batch_samples", "Samples in one model run", "comparator", buckets=_SAMPLES
+        self._queue_limit = series.gauge("queue_limit", "Samples that may wait", by_comparator)
+        self._refusals = series.counter(
+            "queue_refusals", "Requests that a full queue refused", by_comparator
         )
-        self._embedded = counter("samples_embedded", "Samples embedded", "comparator")
-        self._comparator_info = gauge(
+        self._batch_samples = series.histogram(
+            "batch_samples", "Samples in one model run", by_comparator, _SAMPLES
+        )
+        self._embedded = series.counter("samples_embedded", "Samples embedded", by_comparator)
+        self._bundles_refused = series.gauge(
+            "bundles_refused", "Bundles that the last check refused"
+        )
+
+        self._galleries = series.gauge("galleries", "Galleries that exist")
+        self._identities = series.gauge("gallery_identities", "Identities enrolled", by_gallery)
+        self._samples = series.gauge("gallery_samples", "References enrolled", by_gallery)
+        self._enrolled = series.counter(
+            "enrolled_samples",
+            "Samples sent to be enrolled",
+            {**by_gallery, "outcome": ENROLLMENTS},
+        )
+        # These cannot be summed: a gallery that is not listed has none.
+        self._promises = {
+            "version": series.facts("gallery_version", "Number of the last change", "gallery"),
+            "target_fpir": series.facts(
+                "gallery_target_fpir_ratio", "Promised rate of naming strangers", "gallery"
+            ),
+            "threshold": series.facts(
+                "gallery_threshold_score", "Score that a match needs", "gallery"
+            ),
+            "cohort_identities": series.facts(
+                "gallery_cohort_identities", "Strangers behind the threshold", "gallery"
+            ),
+        }
+
+        self._decisions = series.counter(
+            "identify_results", "Probes identified", {**by_gallery, "outcome": DECISIONS}
+        )
+        self._best_scores = series.histogram(
+            "identify_score", "Best score of a probe", by_comparator, _SCORES
+        )
+        self._p_values = series.histogram(
+            "identify_p_value", "p-value of a probe", by_comparator, _P_VALUES
+        )
+        self._verifications = series.counter(
+            "verify_results", "Pairs verified", {**by_comparator, "match": ("true", "false")}
+        )
+
+        self._store_up = series.gauge("store_up", "1 while the store answers")
+        self._store_durable = series.gauge(
+            "store_durable", "1 while the store persists and never evicts"
+        )
+        self._write_seconds = series.histogram(
+            "store_write_duration_seconds", "Atomic write and its barrier", {"operation": WRITES}
+        )
+        self._barrier_failures = series.counter(
+            "enroll_barrier_failures", "Writes whose durability is unknown"
+        )
+        self._ready_reasons = series.gauge(
+            "ready_reasons", "1 where this keeps the service from being ready", {"reason": REASONS}
+        )
+        self._lag = series.gauge("event_loop_lag_seconds", "How late the last timer fired")
+
+        build = series.facts("build_info", "The build that runs", "version", "commit")
+        build.labels(version, commit).set(1)
+        info = series.facts(
             "comparator_info",
-            "1 for each comparator in service",
+            "A comparator in service",
             "comparator",
             "digest",
             "provider",
             "provider_wanted",
         )
-        self._bundles_refused = gauge("bundles_refused", "Bundles refused at the last check")
+        for c in comparators:
+            info.labels(c.name, c.digest, c.provider, c.provider_wanted).set(1)
 
-        self._gallery_count = gauge("galleries", "Galleries that exist")
-        self._identities = gauge("gallery_identities", "Identities enrolled", "gallery")
-        self._samples = gauge("gallery_samples", "References enrolled", "gallery")
-        self._versions = gauge("gallery_version", "Number of the last change applied", "gallery")
-        self._target_fpir = gauge(
-            "gallery_target_fpir_ratio", "Promised rate of naming strangers", "gallery"
-        )
-        self._thresholds = gauge(
-            "gallery_threshold_score", "Score that a match needs now", "gallery"
-        )
-        self._cohort = gauge(
-            "gallery_cohort_identities", "Strangers that the threshold rests on", "gallery"
-        )
-        self._enrolled = counter(
-            "enrolled_samples", "Samples sent to be enrolled", "gallery", "outcome"
-        )
+    def exposition(self) -> tuple[bytes, str]:
+        """Return the body and the content type of `GET /metrics`."""
+        return generate_latest(self._series.registry), CONTENT_TYPE_LATEST
 
-        self._decisions = counter(
-            "identify_results", "Probes identified, by outcome", "gallery", "outcome"
-        )
-        self._verifications = counter(
-            "verify_results", "Pairs verified, by outcome", "comparator", "match"
-        )
-        self._best_scores = histogram(
-            "identify_score", "Best score of each probe", "comparator", buckets=_SCORES
-        )
-        self._p_values = histogram(
-            "identify_p_value",
-            "p-value of each probe, flat where all are strangers",
-            "comparator",
-            buckets=_P_VALUES,
-        )
+    def gallery_label(self, gallery: str) -> str:
+        """Return the name where it is listed, else `_other`: what the log may tell of it."""
+        return gallery if gallery in self._listed else OTHER
 
-        self._store_up = gauge("store_up", "1 while the store answers")
-        self._store_durable = gauge("store_durable", "1 while the store persists and evicts not")
-        self._write_seconds = histogram(
-            "store_write_duration_seconds", "Atomic write and durability barrier", "operation"
-        )
-        self._barrier_failures = counter(
-            "enroll_barrier_failures", "Enrollments whose durability is unknown"
-        )
-        self._ready_reasons = gauge(
-            "ready_reasons", "1 where this keeps the service from being ready", "reason"
-        )
-        self._lag = gauge("event_loop_lag_seconds", "How late the last timer fired")
-        build = gauge("build_info", "1 for the build that runs", "version", "commit")
+    def in_progress(self) -> AbstractContextManager[None]:
+        """Count a request as being served for as long as the context lasts."""
+        return self._in_progress().track_inprogress()
 
-        for route in routed:
-            for code in _CODES:  # an error ratio needs its zero: absent is "no data"
-                self._requests.labels(route, code)
-            self._request_seconds.labels(route)
-            self._request_bytes.labels(route)
-        for problem in sorted(self._problem_types):
-            self._problems.labels(problem)
-        for stage in STAGES:
-            self._stage_seconds.labels(stage)
-        for comparator in names:
-            for by_comparator in (
-                self._queue_depth,
-                self._queue_limit,
-                self._refusals,
-                self._batch_samples,
-                self._embedded,
-                self._best_scores,
-                self._p_values,
-            ):
-                by_comparator.labels(comparator)
-            for match in ("true", "false"):
-                self._verifications.labels(comparator, match)
-        for served in comparators:
-            self._comparator_info.labels(
-                served.name, served.digest, served.provider, served.provider_wanted
-            ).set(1)
-        for gallery in listed:
-            self._identities.labels(gallery)
-            self._samples.labels(gallery)
-            for outcome in ENROLLMENTS:
-                self._enrolled.labels(gallery, outcome)
-            for outcome in DECISIONS:
-                self._decisions.labels(gallery, outcome)
-        for operation in WRITES:
-            self._write_seconds.labels(operation)
+    def request(self, route_template: str, code: int, seconds: float, body_bytes: int) -> None:
+        """Count an answered request; a path that no route took is `_other`."""
+        self._requests(route_template, str(code)).inc()
+        self._request_seconds(route_template).observe(seconds)
+        self._request_bytes(route_template).observe(body_bytes)
+
+    def problem(self, slug: str) -> None:
+        """Count an error told, of a whole request or of one item."""
+        self._problems(slug).inc()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """Time one stage of a request."""
+        self._stage_seconds(stage).observe(seconds)
+
+    def batch(self, comparator: str, samples: int) -> None:
+        """Count one model run over this many samples."""
+        self._batch_samples(comparator).observe(samples)
+        self._embedded(comparator).inc(samples)
+
+    def queue(self, comparator: str, depth: int, limit: int) -> None:
+        """Show how many samples wait for a comparator, and how many may."""
+        self._queue_depth(comparator).set(depth)
+        self._queue_limit(comparator).set(limit)
+
+    def refused(self, comparator: str) -> None:
+        """Count a request turned away because the comparator's queue was full."""
+        self._refusals(comparator).inc()
+
+    def bundles_refused(self, n: int) -> None:
+        """Show how many bundles the last check refused; the log says which and why."""
+        self._bundles_refused().set(n)
+
+    def galleries(self, states: Iterable[GalleryState]) -> None:
+        """Show all galleries as they are now: the listed one by one, the others summed."""
+        states = tuple(states)
+        self._galleries().set(len(states))
+        for gallery in (*self._listed, OTHER):
+            self._identities(gallery).set(0)
+            self._samples(gallery).set(0)
+        for promise in self._promises.values():
+            promise.clear()
+        for state in states:
+            self._identities(state.name).inc(state.identities)
+            self._samples(state.name).inc(state.samples)
+            if state.name in self._listed:
+                for name, promise in self._promises.items():
+                    if (value := getattr(state, name)) is not None:
+                        promise.labels(state.name).set(value)
+
+    def enrolled(self, gallery: str, outcome: str, n: int = 1) -> None:
+        """Count samples sent to be enrolled, by what became of them."""
+        self._enrolled(gallery, outcome).inc(n)
+
+    def identified(
+        self,
+        gallery: str,
+        comparator: str,
+        outcome: str,
+        score: float | None,
+        p_value: float | None,
+    ) -> None:
+        """Count the decision on one probe; `None` where there was nothing to compare it with."""
+        self._decisions(gallery, outcome).inc()
+        if score is not None:
+            self._best_scores(comparator).observe(score)
+        if p_value is not None:
+            self._p_values(comparator).observe(p_value)
+
+    def verified(self, comparator: str, *, match: bool) -> None:
+        """Count the decision on one pair."""
+        self._verifications(comparator, str(match).lower()).inc()
+
+    def store(self, *, up: bool, durable: bool) -> None:
+        """Show whether the store answers, and whether it keeps what it is given."""
+        self._store_up().set(up)
+        self._store_durable().set(durable)
+
+    def store_write(self, operation: str, seconds: float) -> None:
+        """Time one atomic write with its durability barrier."""
+        self._write_seconds(operation).observe(seconds)
+
+    def barrier_failed(self) -> None:
+        """Count a write whose durability is unknown."""
+        self._barrier_failures().inc()
+
+    def ready_reasons(self, reasons: Collection[str]) -> None:
+        """Show what keeps the service from being ready: nothing, where empty."""
         for reason in REASONS:
-            self._ready_reasons.labels(reason)
-        build.labels(version, commit).set(1)
+            self._ready_reasons(reason).set(reason in reasons)
+        self._ready_reasons(OTHER).set(any(reason not in REASONS for reason in reasons))
 
+    async def watch_event_loop(self, every: float = 0.5) -> None:
+        """Show how late the event loop fires a timer, in seconds, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + every
+            await asyncio.sleep(every)
+            self._lag().set(max(0.0, loop.time() - due))
+
+
+_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
+_Labels = Mapping[str, Sequence[str]]  # each label with the values that exist from the start
+_NONE: _Labels = MappingProxyType({})
+
+
+class _Closed(Generic[_Metric]):
+    """A metric whose labels take listed values, or `_other`."""
+
+    def __init__(self, metric: _Metric, labels: _Labels, later: _Labels) -> None:
+        self._metric = metric
+        self._known = [
+            frozenset((*values, *later.get(label, ()))) for label, values in labels.items()
+        ]
+        for values in product(*labels.values()):
+            self(*values)
+
+    def __call__(self, *values: str) -> _Metric:
+        if not values:
+            return self._metric
+        pairs = zip(values, self._known, strict=True)
+        return self._metric.labels(*(v if v in known else OTHER for v, known in pairs))
+
+
+class _Series:
+    """Declares `kindred_…` series in a registry of its own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it untyped
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def counter(
+        self, name: str, meaning: str, labels: _Labels = _NONE, later: _Labels = _NONE
+    ) -> _Closed[Counter]:
+        metric = Counter(f"kindred_{name}", meaning, [*labels], registry=self.registry)
+        return _Closed(metric, labels, later)
+
+    def gauge(self, name: str, meaning: str, labels: _Labels = _NONE) -> _Closed[Gauge]:
+        return _Closed(self.facts(name, meaning, *labels), labels, _NONE)
+
+    def histogram(
+        self, name: str, meaning: str, labels: _Labels, buckets: Sequence[float] = _SECONDS
+    ) -> _Closed[Histogram]:
+        metric = Histogram(
+            f"kindred_{name}", meaning, [*labels], registry=self.registry, buckets=buckets
+        )
+        return _Closed(metric, labels, _NONE)
+
+    def facts(self, name: str, meaning: str, *labels: str) -> Gauge:
+        """A gauge for what exists now: nothing at the start, and gone with what it told of."""
+        return Gauge(f"kindred_{name}", meaning, labels, registry=self.registry)

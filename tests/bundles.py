@@ -37,16 +37,17 @@ def make_bundle(
         matrix = rng.normal(size=(size * size, dimension)).astype(np.float32)
         if side == "b" and file == sides[0]:
             continue
+        matrix -= matrix.mean(axis=0)  # so that drawings with as much ink are not alike for that
         onnx.save(_projection(matrix, spec.shape, normalised=normalised), folder / file)
         inputs = rng.random((4, *spec.shape), np.float32)
-        embeddings = (1 - inputs.reshape(4, -1)) @ matrix
-        if normalised:
-            embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-        vectors |= {f"inputs_{side}": inputs, f"embeddings_{side}": embeddings}
+        vectors |= {
+            f"inputs_{side}": inputs,
+            f"embeddings_{side}": _embed(inputs, matrix, normalised=normalised),
+        }
+        if side == "a":
+            scribbles = (rng.random((cohort, *spec.shape)) < 0.5).astype(np.float32)
+            strangers = _embed(scribbles, matrix, normalised=normalised)
     onnx.save(_sigmoid_head(weight, bias), folder / "head.onnx")
-    strangers = rng.normal(size=(cohort, dimension))
-    if normalised:
-        strangers /= np.linalg.norm(strangers, axis=1, keepdims=True)
     np.savez(folder / "test_vectors.npz", **vectors)
     np.savez(
         folder / "cohort.npz",
@@ -91,6 +92,13 @@ def write_manifest(folder: Path, fields: dict) -> None:
 def read_fields(folder: Path) -> dict:
     """Return the manifest as plain JSON, to be changed and written again."""
     return json.loads((folder / MANIFEST_NAME).read_text())
+
+
+def _embed(inputs: np.ndarray, matrix: np.ndarray, *, normalised: bool) -> np.ndarray:
+    embeddings = (1 - inputs.reshape(len(inputs), -1)) @ matrix
+    if normalised:
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings
 
 
 def _projection(

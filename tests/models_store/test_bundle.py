@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from models_store import BundleRefused, Sample, open_bundle, open_shelf
 from models_store.manifest import MANIFEST_NAME
@@ -179,8 +180,20 @@ def test_identical_samples_score_at_least_as_high_as_any_other_pair(bundle):
     assert scores[0] == scores.max()
 
 
+@pytest.mark.parametrize(("distance", "metric"), [("cosine", "cosine"), ("l2", "euclidean"), ("l1", "cityblock")])
+def test_distances_are_those_of_scipy(tmp_path, distance, metric):
+    comparator = open_bundle(make_bundle(tmp_path, distance=distance))
+    a, b = np.random.default_rng(0).normal(size=(2, 50, 8)).astype(np.float32)
+    if distance == "cosine":
+        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+
+    found = comparator.distance(a, b)
+
+    assert np.allclose(found, np.diag(cdist(a, b, metric)), atol=1e-6)
+
+
 def test_a_sample_of_another_modality_is_refused(bundle):
     from models_store import WrongModality
 
     with pytest.raises(WrongModality, match="image"):
-        open_bundle(bundle).prepare(Sample("text", b"hello"))
+        open_bundle(bundle).prepare(Sample(b"hello", "text"))

@@ -1,0 +1,124 @@
+"""Strangers searched against a gallery: thresholds, p-values, and how sure they are."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from scipy.special import betaincinv
+
+from index.gallery import Embeddings
+from index.roster import Roster, Rule, Scores
+
+Source = Literal["bundle", "gallery"]
+Best = Callable[[Embeddings], tuple[Scores, list[str | None]]]
+
+_INTERVAL = (0.025, 0.975)
+_BLOCK = 512  # identities scored at once, so that 400 strangers' scores stay small
+
+
+class TargetUnresolvable(ValueError):
+    """An error rate was asked for that this many strangers cannot tell from zero."""
+
+
+class Cohort:
+    """The best score that each of M strangers reaches in one gallery, under one rule.
+
+    `members` (M, d) holds one embedding of each stranger. A probe's p-value is the share of
+    strangers, itself counted among them, that score at least as high:
+    (1 + #{best >= score}) / (M + 1). Naming whoever has a p-value of at most α names a stranger
+    exchangeable with the members with probability at most α (split conformal prediction: Vovk
+    et al., Algorithmic Learning in a Random World, 2005).
+    """
+
+    def __init__(self, members: Embeddings, source: Source) -> None:
+        self.members = members
+        self.source: Source = source
+        self.best: Scores = np.full(len(members), -np.inf)
+        self._holder: list[str | None] = [None] * len(members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def follow(self, identities: Sequence[str], scores: Scores, search: Best) -> None:
+        """Take in that these identities now score so for the members (M, m).
+
+        An identity that is gone scores minus infinity. Members whose best identity fell are
+        searched anew, and only those; `search` gives the best score and identity of members.
+        """
+        column: dict[str | None, int] = {identity: j for j, identity in enumerate(identities)}
+        held = [(i, column[name]) for i, name in enumerate(self._holder) if name in column]
+        fallen = [i for i, j in held if scores[i, j] < self.best[i]]
+        risen = np.flatnonzero(scores.max(axis=1, initial=-np.inf) > self.best)
+        for i in risen.tolist():
+            j = int(scores[i].argmax())
+            self.best[i], self._holder[i] = scores[i, j], identities[j]
+        if lost := sorted(set(fallen) - set(risen.tolist())):
+            self.best[lost], holders = search(self.members[lost])
+            for i, holder in zip(lost, holders, strict=True):
+                self._holder[i] = holder
+
+    def threshold(self, target_fpir: float) -> float:
+        """Return the lowest score that is accepted at this target, or raise TargetUnresolvable.
+
+        With c the largest count for which c / (M + 1) <= α, it is the next number above the c-th
+        highest best score, which is the ⌈(M + 1)(1 - α)⌉-th lowest: `score >= threshold` and
+        `p_value(score) <= target_fpir` are one decision, ties included.
+        """
+        rank = self._rank(target_fpir)
+        return float(np.nextafter(np.sort(self.best)[-rank], np.inf))
+
+    def p_value(self, score: float) -> float:
+        """Return the share of strangers, this probe among them, scoring at least as high."""
+        return float((1 + np.count_nonzero(self.best >= score)) / (len(self) + 1))
+
+    def fpir_interval(self, target_fpir: float) -> tuple[float, float]:
+        """Return where the true FPIR lies, in 95 % of cohorts, at the threshold of this target.
+
+        Over cohorts of M, the share of strangers above the c-th highest of them is distributed
+        as Beta(c, M + 1 - c).
+        """
+        rank = self._rank(target_fpir)
+        low, high = betaincinv(rank, len(self) + 1 - rank, _INTERVAL)
+        return float(low), float(high)
+
+    def fpir_interval_at(self, threshold: float) -> tuple[float, float]:
+        """Return the 95 % interval of the FPIR at a given threshold (Clopper and Pearson)."""
+        hits = int(np.count_nonzero(self.best >= threshold))
+        misses = len(self) - hits
+        low = betaincinv(hits, misses + 1, _INTERVAL[0]) if hits else 0.0
+        high = betaincinv(hits + 1, misses, _INTERVAL[1]) if misses else 1.0
+        return float(low), float(high)
+
+    def _rank(self, target_fpir: float) -> int:
+        """Return how many of the M + 1 p-values there can be are at most the target."""
+        if not 0 < target_fpir < 1:
+            raise ValueError(f"a target FPIR lies between 0 and 1, got {target_fpir}")
+        possible = np.arange(1, len(self) + 1) / (len(self) + 1)
+        rank = int(np.searchsorted(possible, target_fpir, side="right"))
+        if rank == 0:
+            raise TargetUnresolvable(
+                f"{len(self)} strangers resolve a target FPIR of {1 / (len(self) + 1):.4g} at "
+                f"least, asked was {target_fpir:.4g}; a larger cohort would resolve it"
+            )
+        return rank
+
+
+def catch_up(cohort: Cohort, roster: Roster, rule: Rule, changed: Sequence[str]) -> None:
+    """Let the cohort follow a change of these identities, gone ones included, in the roster."""
+
+    def search(members: Embeddings) -> tuple[Scores, list[str | None]]:
+        firsts = [ranking[0] if ranking else None for ranking in roster.rank(members, rule, 1)]
+        best = np.array([first.score if first else -np.inf for first in firsts])
+        return best, [first.identity if first else None for first in firsts]
+
+    if not len(cohort):
+        return
+    left = iter(changed)
+    while block := list(islice(left, _BLOCK)):
+        here = [j for j, identity in enumerate(block) if identity in roster]
+        scores = np.full((len(cohort), len(block)), -np.inf)
+        if here:
+            names = [block[j] for j in here]
+            scores[:, here] = roster.scores(cohort.members, names, rule)
+        cohort.follow(block, scores, search)

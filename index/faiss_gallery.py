@@ -1,0 +1,140 @@
+"""The in-process engine: FAISS finds a shortlist, float64 settles it."""
+
+from collections.abc import Sequence
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from index.gallery import (
+    Embeddings,
+    Metric,
+    Neighbours,
+    Reference,
+    UnknownKey,
+    checked,
+    checked_keys,
+    distances,
+)
+from index.readers_writer import ReadersWriterLock
+
+_FAISS_METRIC = {
+    "cosine": faiss.METRIC_INNER_PRODUCT,
+    "l2": faiss.METRIC_L2,
+    "l1": faiss.METRIC_L1,
+}
+_SPARE = 8  # how many more than k are shortlisted, for float32 to misorder
+_ROUNDING = 1e-5  # relative error granted to float32 sums over a few thousand dimensions
+
+
+class FaissGallery:
+    """A Gallery that answers as `NumpyGallery` does, by FAISS's exhaustive search.
+
+    The rows lie in one array that doubles when full. FAISS searches it in place, so a removal is
+    the last row moved into the gap, and nothing is kept twice.
+    """
+
+    def __init__(self, dimension: int, metric: Metric) -> None:
+        self.dimension = dimension
+        self.metric: Metric = metric
+        self._embeddings = np.empty((0, dimension), dtype=np.float32)
+        self._keys = np.empty(0, dtype=np.int64)
+        self._row: dict[int, int] = {}
+        self._lock = ReadersWriterLock()  # FAISS lets go of the GIL but guards nothing itself
+
+    def add(self, references: Sequence[Reference], embeddings: Embeddings) -> None:
+        """Take embeddings under new keys."""
+        rows = checked(embeddings, self.dimension, self.metric)
+        with self._lock.writing():
+            keys = checked_keys(references, rows, self._row)
+            start, stop = len(self._row), len(self._row) + len(keys)
+            self._reserve(stop)
+            self._embeddings[start:stop] = rows
+            self._keys[start:stop] = keys
+            self._row.update(zip(keys, range(start, stop), strict=True))
+
+    def remove(self, keys: Sequence[int]) -> None:
+        """Drop these references."""
+        with self._lock.writing():
+            self._rows_of(keys)
+            for key in set(keys):
+                gap, last = self._row.pop(key), len(self._row)
+                if gap < last:
+                    self._embeddings[gap] = self._embeddings[last]
+                    self._keys[gap] = self._keys[last]
+                    self._row[int(self._keys[gap])] = gap
+                self._embeddings[last] = 0  # what was forgotten is not left lying in memory
+
+    def search(self, probes: Embeddings, k: int) -> Neighbours:
+        """Return the k nearest references of each probe."""
+        asked = checked(probes, self.dimension, self.metric)
+        with self._lock.reading():
+            k = min(k, len(self._row))
+            if len(asked) == 0 or 2 * k >= len(self._row):
+                return self._among(asked, np.arange(len(self._row)), k)
+            return self._shortlisted(asked, k)
+
+    def embeddings(self, keys: Sequence[int]) -> Embeddings:
+        """Return the stored embeddings in the order asked."""
+        with self._lock.reading():
+            found: Embeddings = self._embeddings[self._rows_of(keys)]
+            return found
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def _shortlisted(self, probes: Embeddings, k: int) -> Neighbours:
+        """Search with spare candidates, and deeper where rounding or ties could hide one."""
+        keys = np.empty((len(probes), k), dtype=np.int64)
+        far = np.empty((len(probes), k), dtype=np.float32)
+        count, depth = len(self._row), k + _SPARE
+        pending = np.arange(len(probes))
+        while len(pending):
+            depth = min(depth, count)
+            rough, rows = faiss.knn(
+                probes[pending], self._embeddings[:count], depth, _FAISS_METRIC[self.metric]
+            )
+            for i, row in zip(pending, rows, strict=True):
+                nearest = self._among(probes[i : i + 1], row, k)
+                keys[i], far[i] = nearest.keys[0], nearest.distances[0]
+            settled = self._nearest_outside(probes[pending], rough[:, -1]) > far[pending, -1]
+            pending = pending[~settled] if depth < count else pending[:0]
+            depth *= 4
+        return Neighbours(keys, far)
+
+    def _nearest_outside(self, probes: Embeddings, last: Embeddings) -> Embeddings:
+        """Return how near, rounding granted, a reference beyond FAISS's last could be (n,)."""
+        if self.metric == "cosine":
+            outside: Embeddings = 1 - last - _ROUNDING
+        elif self.metric == "l1":
+            outside = last * (1 - _ROUNDING)
+        else:
+            # FAISS may expand (a - b)²: its error is relative to the norms, not to the distance.
+            norms = (probes**2).sum(axis=1)
+            outside = np.sqrt(np.maximum(last - _ROUNDING * (3 * norms + 2 * last), 0))
+        return outside
+
+    def _among(self, probes: Embeddings, rows: npt.NDArray[np.intp], k: int) -> Neighbours:
+        """Return the k nearest of these rows to each probe, exactly."""
+        far = distances(probes, self._embeddings[rows], self.metric)
+        keys = np.broadcast_to(self._keys[rows], far.shape)
+        order = np.lexsort((keys, far), axis=1)[:, :k]
+        return Neighbours(
+            np.take_along_axis(keys, order, axis=1), np.take_along_axis(far, order, axis=1)
+        )
+
+    def _rows_of(self, keys: Sequence[int]) -> list[int]:
+        try:
+            return [self._row[key] for key in keys]
+        except KeyError as missing:
+            raise UnknownKey(f"key {missing} is not enrolled") from None
+
+    def _reserve(self, count: int) -> None:
+        if count <= len(self._keys):
+            return
+        room = max(count, 2 * len(self._keys))
+        embeddings = np.zeros((room, self.dimension), dtype=np.float32)
+        keys = np.zeros(room, dtype=np.int64)
+        held = len(self._row)
+        embeddings[:held], keys[:held] = self._embeddings[:held], self._keys[:held]
+        self._embeddings, self._keys = embeddings, keys

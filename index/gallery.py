@@ -1,0 +1,139 @@
+"""The Gallery port: embeddings under keys, searched exactly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import cdist
+
+Embeddings = npt.NDArray[np.float32]
+Metric = Literal["cosine", "l2", "l1"]
+
+UNIT_TOLERANCE = 1e-3  # what a norm may differ from 1 by and still count as a unit vector
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One enrolled embedding's name: a key that its gallery never sees twice, and whose it is."""
+
+    key: int
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The references nearest to each of n probes, nearest first, ties to the smaller key.
+
+    `keys` is int64 and `distances` float32, both (n, k), and narrower where the gallery holds
+    fewer than k references; there is never padding.
+    """
+
+    keys: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+
+
+class Gallery(Protocol):
+    """Embeddings of one dimension under one metric; safe to call from many threads.
+
+    A search sees the gallery before or after a write, never in the middle of one, and a write
+    that raises has changed nothing.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """The length of every embedding here."""
+
+    @property
+    def metric(self) -> Metric:
+        """How distance is measured: `cosine` is 1 - a·b of unit vectors, `l2` is not squared."""
+
+    def add(self, references: Sequence[Reference], embeddings: Embeddings) -> None:
+        """Take embeddings (n, d) under new keys, or raise DuplicateKey or a BadEmbeddings."""
+
+    def remove(self, keys: Sequence[int]) -> None:
+        """Drop these references, or raise UnknownKey."""
+
+    def search(self, probes: Embeddings, k: int) -> Neighbours:
+        """Return the k nearest references of each probe (n, d), or raise a BadEmbeddings."""
+
+    def embeddings(self, keys: Sequence[int]) -> Embeddings:
+        """Return the stored embeddings (m, d) in the order asked, or raise UnknownKey."""
+
+    def __len__(self) -> int: ...
+
+
+class BadEmbeddings(ValueError):
+    """Embeddings that this gallery cannot compare."""
+
+
+class DimensionMismatch(BadEmbeddings):
+    """Embeddings of another length, or another number of them, than asked for."""
+
+
+class NotFinite(BadEmbeddings):
+    """An embedding holds NaN or infinity."""
+
+
+class NotUnit(BadEmbeddings):
+    """A cosine gallery was given a vector whose norm is not 1."""
+
+
+class DuplicateKey(ValueError):
+    """A key was added that the gallery, or the same call, already holds."""
+
+
+class UnknownKey(LookupError):
+    """A key was asked for that the gallery does not hold."""
+
+
+def distances(probes: Embeddings, references: Embeddings, metric: Metric) -> Embeddings:
+    """Return the distance of every pair, float32 (n, m).
+
+    Worked out in float64 and rounded once, so that a pair's distance is the same to the last bit
+    whatever else is in the batch, and equal vectors are equally far from anything.
+    """
+    a, b = probes.astype(np.float64), references.astype(np.float64)
+    if metric == "cosine":
+        # The product is rounded, not the difference: near 1 that hides the order of summation.
+        close: Embeddings = (a @ b.T).astype(np.float32)
+        apart: Embeddings = np.maximum(np.float32(1) - close, np.float32(0))
+        return apart
+    far: Embeddings = cdist(a, b, "euclidean" if metric == "l2" else "cityblock")
+    return far.astype(np.float32)
+
+
+def checked(vectors: Embeddings, dimension: int, metric: Metric) -> Embeddings:
+    """Return the vectors as contiguous float32 (n, dimension), or raise a BadEmbeddings."""
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    if rows.ndim != 2 or rows.shape[1] != dimension:
+        raise DimensionMismatch(f"expected embeddings (n, {dimension}), got {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise NotFinite("an embedding holds NaN or infinity")
+    if metric == "cosine" and rows.size:
+        furthest = float(np.abs(np.linalg.norm(rows, axis=1) - 1).max())
+        if furthest > UNIT_TOLERANCE:
+            raise NotUnit(f"expected norms of 1 ± {UNIT_TOLERANCE}, one is off by {furthest:.2g}")
+    return rows
+
+
+def checked_keys(
+    references: Sequence[Reference], embeddings: Embeddings, known: "SupportsContains"
+) -> list[int]:
+    """Return the references' keys, all new and one for each embedding, or raise."""
+    keys = [reference.key for reference in references]
+    if len(keys) != len(embeddings):
+        raise DimensionMismatch(f"{len(keys)} references came with {len(embeddings)} embeddings")
+    seen: set[int] = set()
+    for key in keys:
+        if key in known or key in seen:
+            raise DuplicateKey(f"key {key} is already enrolled")
+        seen.add(key)
+    return keys
+
+
+class SupportsContains(Protocol):
+    """Anything that knows which keys it holds."""
+
+    def __contains__(self, key: object, /) -> bool: ...

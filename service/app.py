@@ -1,0 +1,225 @@
+"""Composition root: the parts, put together once."""
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from index import FaissGallery, Identifier
+from models_store import Comparator, ImageLimits, Shelf, newest, open_shelf
+from service.access import Door
+from service.durable_redis import DurableRedis
+from service.edge import Edge, tell_framework_error
+from service.embedded_redis import EmbeddedRedis
+from service.embedding import Embedder
+from service.galleries import Galleries
+from service.identities import GalleryState, IdentityStore
+from service.problems import slugs
+from service.recogniser import Recogniser
+from service.redis_store import RedisIdentityStore
+from service.routes import Parts, router
+from service.settings import Settings, split
+from service.telemetry import GalleryState as GallerySeries
+from service.telemetry import ServedComparator, Telemetry
+from service.uploads import UploadLimits
+from service.wire import complete
+
+FOLLOW_EVERY = 0.5  # seconds between two looks at what other processes changed
+SHOW_EVERY = 1.0  # seconds between two updates of the gauges
+
+log = structlog.get_logger("kindred.app")
+
+
+def create_app(parts: Parts, door: Door, deadline: float) -> FastAPI:
+    """Return the web application over parts that are ready; it needs no lifespan."""
+    app = FastAPI(
+        title="Kindred",
+        version=importlib.metadata.version("kindred"),
+        summary="Have we seen this before, and whose is it?",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        exception_handlers={
+            HTTPException: tell_framework_error,
+            RequestValidationError: tell_framework_error,
+        },
+    )
+    app.state.parts = parts
+    app.state.draining = False
+    app.include_router(router)
+    app.add_middleware(Edge, door=door, telemetry=parts.telemetry, deadline=deadline)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return complete(describe())
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's documented way
+    return app
+
+
+@asynccontextmanager
+async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
+    """Open everything that the settings name, and close it afterwards."""
+    async with AsyncExitStack() as stack:
+        shelf = _open_shelf(settings)
+        server = None
+        if settings.redis_url is None:
+            server = await stack.enter_async_context(EmbeddedRedis(settings.data_dir))
+            url = server.url
+        else:
+            url = settings.redis_url.get_secret_value()
+        store = RedisIdentityStore(
+            DurableRedis(
+                url,
+                timeout=settings.store_timeout,
+                fsync="everysec" if settings.allow_everysec else "always",
+                replicas=settings.wait_replicas,
+                assert_durable=settings.assert_store_durable,
+            )
+        )
+        stack.push_async_callback(store.close)
+        parts = _assemble(settings, shelf, store, stack)
+        app = create_app(
+            parts,
+            Door.with_keys(
+                settings.keys(), split(settings.allowed_hosts), any_host=settings.allow_keyless
+            ),
+            settings.request_deadline,
+        )
+        galleries, telemetry = parts.recogniser.galleries, parts.telemetry
+        for background in (
+            galleries.follow(FOLLOW_EVERY),
+            _show(app, parts, settings.queue_length),
+            telemetry.watch_event_loop(),
+            *([_supervise(server)] if server else []),
+        ):
+            task = asyncio.create_task(background)
+            stack.push_async_callback(_cancel, task)
+        yield app
+
+
+def _assemble(
+    settings: Settings, shelf: Shelf, store: IdentityStore, stack: AsyncExitStack
+) -> Parts:
+    def threads(name: str, count: int | None = None) -> Executor:
+        return stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix=name))
+
+    comparators = shelf.comparators
+    default = _default(settings, comparators)
+    telemetry = Telemetry(
+        routes=sorted({getattr(route, "path", "") for route in router.routes}),
+        problems=slugs(),
+        comparators=[
+            ServedComparator(c.title, c.digest, c.provider, settings.device)
+            for c in comparators.values()
+        ],
+        galleries=split(settings.metrics_galleries),
+        version=importlib.metadata.version("kindred"),
+    )
+    telemetry.bundles_refused(len(shelf.refusals))
+    searchers = threads("search")
+    galleries = Galleries(store, comparators, default, new_index, searchers)
+    embedder = Embedder(
+        comparators,
+        decoders=threads("decode"),
+        encoders=threads("encode", max(1, len(comparators))),
+        max_batch=settings.max_batch,
+        queue_length=settings.queue_length,
+        on_batch=telemetry.batch,
+        on_refusal=telemetry.refused,
+    )
+    recogniser = Recogniser(
+        comparators,
+        default,
+        embedder,
+        galleries,
+        store,
+        searchers,
+        settings.target_fpir,
+        on_write=telemetry.store_write,
+    )
+    uploads = UploadLimits(
+        body=settings.max_upload_bytes,
+        file=settings.max_file_bytes,
+        files=settings.max_files,
+        embeddings=settings.max_embeddings,
+    )
+    return Parts(
+        recogniser=recogniser,
+        store=store,
+        shelf=shelf,
+        telemetry=telemetry,
+        uploads=uploads,
+        bulk_limit=settings.max_bulk_bytes,
+        metadata_limit=settings.max_metadata_bytes,
+    )
+
+
+def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
+    """Return an empty index that compares as the comparator does."""
+    manifest = comparator.manifest
+    return Identifier(
+        lambda: FaissGallery(manifest.dimension, manifest.distance),
+        comparator.score,
+        comparator.cohort,
+        rule=state.settings.rule or manifest.calibration.rule,
+    )
+
+
+def _open_shelf(settings: Settings) -> Shelf:
+    limits = ImageLimits(settings.max_pixels, settings.max_aspect_ratio)
+    shelf = open_shelf(settings.models_store, settings.device, settings.threads, limits)
+    for comparator in shelf.comparators.values():
+        log.info("comparator served", comparator=comparator.title, provider=comparator.provider)
+    for refusal in shelf.refusals:
+        log.error("bundle refused", bundle=refusal.bundle, reason=refusal.reason)
+    return shelf
+
+
+def _default(settings: Settings, comparators: dict[str, Comparator]) -> Comparator | None:
+    if settings.default_comparator is not None:
+        return newest(comparators, settings.default_comparator)
+    return newest(comparators, min(comparators).split("@")[0]) if comparators else None
+
+
+async def _supervise(server: EmbeddedRedis) -> None:
+    """Start the embedded server again whenever it ends."""
+    while True:
+        await asyncio.sleep(0.2)
+        if await server.ensure_running():
+            log.error("the embedded store had ended and was started again")
+
+
+async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:
+    """Keep the gauges level with what there is."""
+    galleries, telemetry = parts.recogniser.galleries, parts.telemetry
+    while True:
+        telemetry.galleries(
+            GallerySeries(
+                replica.name,
+                replica.index.identities,
+                replica.index.samples,
+                replica.version,
+                replica.state.settings.target_fpir or parts.recogniser.target_fpir,
+                cohort_identities=replica.cohort[1],
+            )
+            for replica in galleries.replicas
+        )
+        for comparator, depth in parts.recogniser.queue_depths().items():
+            telemetry.queue(comparator, depth, queue_limit)
+        telemetry.store(
+            up=galleries.reachable, durable=galleries.reachable and not galleries.details
+        )
+        telemetry.ready_reasons(galleries.reasons + ["draining"] * app.state.draining)
+        await asyncio.sleep(SHOW_EVERY)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,244 @@
+"""A Redis-protocol server that is only believed after its durability barrier."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
+
+from service.identities import (
+    GalleryExists,
+    IdempotencyKeyReused,
+    ModelMismatch,
+    NotDurable,
+    OutOfStep,
+    StoreError,
+    StoreFull,
+    StoreNotReady,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnknownGallery,
+    UnknownIdentity,
+    UnknownSample,
+)
+
+Word = str | bytes | int
+
+# What the server, or one of our scripts, answers by its first word, and what that is to us.
+# Whatever else it says (NOAUTH, NOPERM, CLUSTERDOWN, MOVED, …), it is of no use: unavailable.
+_REFUSALS: Final[Mapping[str, type[Exception]]] = {
+    "UNKNOWNGALLERY": UnknownGallery,
+    "UNKNOWNIDENTITY": UnknownIdentity,
+    "UNKNOWNSAMPLE": UnknownSample,
+    "GALLERYEXISTS": GalleryExists,
+    "MODELMISMATCH": ModelMismatch,
+    "IDEMPOTENCYKEYREUSED": IdempotencyKeyReused,
+    "OUTOFSTEP": OutOfStep,
+    "BUSY": StoreNotReady,
+    "MASTERDOWN": StoreNotReady,
+    "READONLY": StoreReadOnly,
+    "NOREPLICAS": StoreReadOnly,
+    "MISCONF Errors writing to the AOF": StoreFull,
+    "MISCONF": StoreReadOnly,
+    "OOM": StoreFull,
+}
+_OLDEST: Final = (7, 0)  # the first with script flags: a script is refused before its first write
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Lua script. `flags` are the server's: no-writes, allow-oom."""
+
+    flags: str
+    body: str
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it changes nothing, and so needs no barrier."""
+        return "no-writes" in self.flags
+
+    @cached_property
+    def source(self) -> str:
+        """What the server runs."""
+        return f"#!lua flags={self.flags}\n{self.body}" if self.flags else f"#!lua\n{self.body}"
+
+    @cached_property
+    def sha(self) -> str:
+        """The name under which the server keeps it."""
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class DurableRedis:
+    """Commands and scripts on one server, version 7.0 or newer (Valkey included).
+
+    `timeout` (seconds) bounds each wait: for a connection, for an answer, for the barrier.
+    `fsync` is what the server's `appendfsync` must at least be, and `replicas` how many replicas
+    must have a write before it counts. `assert_durable` says that the former was seen to by other
+    means, for servers that do not let their settings be read. Errors are ours, see `identities`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 2.0,
+        fsync: Literal["always", "everysec"] = "always",
+        replicas: int = 0,
+        assert_durable: bool = False,
+        connections: int = 16,
+    ) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            # By default the library sends a write again after a timeout: it is then done twice.
+            retry=Retry(NoBackoff(), retries=0),
+            protocol=2,
+        )
+        self._redis: Redis = Redis.from_pool(pool)
+        self._barrier_ms = int(timeout * 750)  # less than we listen, so that we hear its answer
+        self._fsync = fsync
+        self._replicas = replicas
+        self._assert_durable = assert_durable
+        self._barrier: tuple[Word, ...] | None = None  # None: the server was not asked yet
+
+    async def read(self, *command: Word) -> Any:
+        """Return the answer to one command that changes nothing."""
+        with _our_errors():
+            return await self._ask(*command)
+
+    async def read_together(self, *commands: Sequence[Word]) -> list[Any]:
+        """Return the answers to commands between which nothing else happens."""
+        with _our_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                return list(await pipe.execute())
+
+    async def write(self, *command: Word) -> Any:
+        """Return the answer to one command, once what it wrote is durable."""
+        with _our_errors():
+            return await self._write(*command)
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: Word) -> Any:
+        """Return a script's answer, once what it wrote is durable."""
+        words = (len(keys), *keys, *arguments)
+        call = self._ask if script.reads_only else self._write
+        with _our_errors():
+            try:
+                return await call("EVALSHA", script.sha, *words)
+            except NoScriptError:  # not run: the server was restarted, or never saw it
+                return await call("EVAL", script.source, *words)
+
+    async def check(self) -> list[str]:
+        """Return why the server must not be trusted with writes; empty when all is well."""
+        try:
+            reasons = _reasons(await self.read("INFO")) + await self._settings()
+            if not reasons:
+                await self.write("SET", "kindred:checked", 1, "EX", 3600)
+        except StoreError as error:
+            return [str(error)]
+        return reasons
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.aclose()
+
+    async def _ask(self, *command: Word) -> Any:
+        return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py gives it no types
+
+    async def _write(self, *command: Word) -> Any:
+        """Send a command and the barrier in one pipeline, which is one connection.
+
+        The barrier vouches only for what its own connection wrote.
+        """
+        if self._barrier is None:
+            self._barrier = await self._choose_barrier()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for words in filter(None, (command, self._barrier)):
+                pipe.execute_command(*words)
+            answer, *vouched = await pipe.execute(raise_on_error=False)
+        if isinstance(answer, RedisError):
+            raise answer
+        for acknowledged in vouched:
+            self._believe(acknowledged)
+        return answer
+
+    async def _choose_barrier(self) -> tuple[Word, ...]:
+        """Return the server's command that waits until a write is durable; empty for none.
+
+        Without WAITAOF (Redis before 7.2), `appendfsync always` answers only after the fsync.
+        """
+        waitaof, *_ = await self._ask("COMMAND INFO", "WAITAOF")
+        if self._fsync == "always" and waitaof:
+            return ("WAITAOF", 1, self._replicas, self._barrier_ms)
+        if self._replicas:
+            return ("WAIT", self._replicas, self._barrier_ms)
+        return ()
+
+    def _believe(self, acknowledged: Any) -> None:
+        """Take the barrier's answer, how many copies there are, or raise `NotDurable`."""
+        _, *wanted, _ = self._barrier or ("", "")
+        copies = acknowledged if isinstance(acknowledged, list) else [acknowledged]
+        if isinstance(acknowledged, RedisError):
+            self._barrier = None  # perhaps another server by now: ask it again
+            raise NotDurable(f"the store cannot confirm its writes: {acknowledged}")
+        if any(got < int(want) for got, want in zip(copies, wanted, strict=True)):
+            raise NotDurable(f"the write is on {copies} of {wanted} disks and replicas so far")
+
+    async def _settings(self) -> list[str]:
+        """Return what is wrong with the settings that INFO does not show."""
+        if self._assert_durable:
+            return []
+        try:
+            seen = await self.read("CONFIG GET", "*append*")
+        except StoreUnavailable as error:
+            return [f"the store does not let its settings be read, so assert them: {error}"]
+        allowed = {"always", self._fsync}
+        reasons = []
+        if seen.get("appendfsync") not in allowed:
+            reasons.append(f"appendfsync is {seen.get('appendfsync')}, not {self._fsync}")
+        if seen.get("no-appendfsync-on-rewrite") != "no":
+            reasons.append("no-appendfsync-on-rewrite suspends fsync while the file is rewritten")
+        return reasons
+
+
+def _reasons(info: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a server, from what it says about itself."""
+    version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    faults = {
+        f"its version is {info['redis_version']}, older than 7.0": version < _OLDEST,
+        "it is still reading its data": info["loading"] != 0,
+        f"it is a {info['role']}, not a master": info["role"] != "master",
+        "it keeps no append-only file": info["aof_enabled"] != 1,
+        "its last write to the append-only file failed": info["aof_last_write_status"] != "ok",
+        f"it may evict keys ({info['maxmemory_policy']})": info["maxmemory_policy"]
+        != "noeviction",
+    }
+    return [reason for reason, found in faults.items() if found]
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Turn the library's errors into ours: none of them leaves this file."""
+    try:
+        yield
+    except ResponseError as error:
+        said = f"{error.status_code} {error}" if error.status_code else str(error)
+        for word, ours in _REFUSALS.items():
+            if said.startswith(word):
+                raise ours(said.removeprefix(word).lstrip()) from error
+        raise StoreUnavailable(f"the store refused: {said}") from error
+    except RedisError as error:
+        if isinstance(error, BusyLoadingError):
+            raise StoreNotReady("the store is still reading its data") from error
+        raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error

@@ -1,0 +1,148 @@
+"""Samples → embeddings: decoded in threads, embedded in batches, each on its own."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+
+from models_store import (
+    Comparator,
+    Degenerate,
+    Sample,
+    SampleOutOfBounds,
+    Side,
+    Undecodable,
+    WrongDimension,
+    WrongModality,
+)
+from models_store.comparator import Array
+from service.batching import Batcher, Embedded, Overloaded
+from service.uploads import Given, ReadyEmbedding
+
+UNUSABLE = (Undecodable, SampleOutOfBounds, Degenerate, WrongDimension, WrongModality)
+"""What may be wrong with one sample of many without sinking the others."""
+
+SAMPLES_PER_THREAD = 16
+
+Timings = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedSamples:
+    """What became of n samples: those at `indices` have a row in `embeddings`, the rest a reason.
+
+    `timings` are seconds by stage.
+    """
+
+    indices: list[int]
+    embeddings: Array  # (len(indices), d)
+    failures: dict[int, Exception]
+    timings: Timings
+
+    def demand_some(self) -> None:
+        """Raise the first failure if no sample is left."""
+        if not self.indices and self.failures:
+            raise self.failures[min(self.failures)]
+
+
+class Embedder:
+    """Every encoder of every comparator, each behind its own queue."""
+
+    def __init__(
+        self,
+        comparators: Mapping[str, Comparator],
+        decoders: Executor,
+        encoders: Executor,
+        *,
+        max_batch: int,
+        queue_length: int,
+        on_batch: Callable[[str, int], None] = lambda _comparator, _size: None,
+        on_refusal: Callable[[str], None] = lambda _comparator: None,
+    ) -> None:
+        self._decoders = decoders
+        self._on_refusal = on_refusal
+        self._batchers: dict[tuple[str, Side], Batcher] = {}
+        for title, comparator in comparators.items():
+            for side in comparator.manifest.encoders:
+                shared = self._batchers.get((title, "a")) if comparator.manifest.tied else None
+                self._batchers[title, side] = shared or Batcher(
+                    partial(comparator.embed, side=side),
+                    encoders,
+                    max_batch=max_batch,
+                    queue_length=queue_length,
+                    on_batch=partial(on_batch, title),
+                )
+
+    def queue_depths(self) -> dict[str, int]:
+        """Return how many samples wait for each comparator."""
+        depths: dict[str, int] = {}
+        for title in {title for title, _ in self._batchers}:
+            queues = {self._batchers[title, side] for side in ("a", "b")}
+            depths[title] = sum(batcher.depth for batcher in queues)
+        return depths
+
+    async def embed(
+        self, comparator: Comparator, side: Side, given: Sequence[Given]
+    ) -> EmbeddedSamples:
+        """Embed samples on one side of a comparator; raise Overloaded if they cannot wait."""
+        started = perf_counter()
+        prepared = await self._prepare(comparator, side, given)
+        timings: Timings = {"decode": perf_counter() - started}
+        inputs = {
+            i: one
+            for i, one in enumerate(prepared)
+            if isinstance(one, np.ndarray) and isinstance(given[i], Sample)
+        }
+        found: list[Embedded | Degenerate] = []
+        if inputs:
+            batcher = self._batchers[comparator.title, side]
+            try:
+                found = await batcher.embed(list(inputs.values()))
+            except Overloaded:
+                self._on_refusal(comparator.title)
+                raise
+        rows = list(prepared)
+        for i, result in zip(inputs, found, strict=True):
+            rows[i] = result.embedding if isinstance(result, Embedded) else result
+        done = [result for result in found if isinstance(result, Embedded)]
+        if done:
+            timings |= {
+                "queue": max(result.queue for result in done),
+                "encode": max(result.encode for result in done),
+            }
+        indices = [i for i, row in enumerate(rows) if not isinstance(row, Exception)]
+        failures = {i: row for i, row in enumerate(rows) if isinstance(row, Exception)}
+        embeddings = np.array([rows[i] for i in indices], np.float32)
+        return EmbeddedSamples(
+            indices, embeddings.reshape(-1, comparator.manifest.dimension), failures, timings
+        )
+
+    async def _prepare(
+        self, comparator: Comparator, side: Side, given: Sequence[Given]
+    ) -> list[Array | Exception]:
+        """Return for each sample its encoder input, or the embedding that came, or the reason."""
+
+        def prepare(chunk: Sequence[Given]) -> list[Array | Exception]:
+            return [_prepare_one(comparator, side, one) for one in chunk]
+
+        loop = asyncio.get_running_loop()
+        chunks = [
+            given[i : i + SAMPLES_PER_THREAD] for i in range(0, len(given), SAMPLES_PER_THREAD)
+        ]
+        prepared = await asyncio.gather(
+            *(loop.run_in_executor(self._decoders, prepare, chunk) for chunk in chunks)
+        )
+        return [one for chunk in prepared for one in chunk]
+
+
+def _prepare_one(comparator: Comparator, side: Side, given: Given) -> Array | Exception:
+    try:
+        if isinstance(given, ReadyEmbedding):
+            return comparator.accept(given.values)
+        return comparator.prepare(given, side)
+    except UNUSABLE as error:
+        return error

@@ -1,0 +1,156 @@
+"""Every gallery in memory, kept level with the store, and whether the store can be trusted."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+
+import structlog
+
+from index import Identifier
+from models_store import Comparator
+from service.identities import (
+    GalleryExists,
+    GallerySettings,
+    GalleryState,
+    IdentityStore,
+    ModelMismatch,
+    StoreError,
+    UnknownGallery,
+)
+from service.replica import Replica
+
+DEFAULT_GALLERY = "default"
+CHECK_EVERY = 10  # rounds of following between two checks of the store's configuration
+
+log = structlog.get_logger("kindred.galleries")
+
+
+class NotReady(Exception):
+    """The service cannot do that yet, or not now; the message says why."""
+
+
+class Galleries:
+    """Replicas by name. Reads go on from memory while the store is away; writes ask `writable`.
+
+    `reasons` tells what keeps the service from being ready, `details` the same in words.
+    """
+
+    def __init__(
+        self,
+        store: IdentityStore,
+        comparators: Mapping[str, Comparator],
+        default_comparator: Comparator | None,
+        new_index: Callable[[Comparator, GalleryState], Identifier],
+        executor: Executor,
+    ) -> None:
+        self._store = store
+        self._by_digest = {comparator.digest: comparator for comparator in comparators.values()}
+        self._default = default_comparator
+        self._new_index = new_index
+        self._executor = executor
+        self._replicas: dict[str, Replica] = {}
+        self._unserved: dict[str, str] = {}  # gallery → the comparator that is not served here
+        self._turn = asyncio.Lock()
+        self._findings: list[str] = []
+        self._started = False
+        self._reachable = False
+        self._vanished = False
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """Every gallery that is served, by name."""
+        return [self._replicas[name] for name in sorted(self._replicas)]
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the store answered when it was last asked."""
+        return self._reachable
+
+    @property
+    def reasons(self) -> list[str]:
+        """What keeps the service from being ready: words of a closed list."""
+        found = {
+            "starting": not self._started,
+            "store-unavailable": not self._reachable,
+            "store-not-durable": bool(self._findings) and self._reachable,
+            "gallery-vanished": self._vanished,
+            "no-comparator": self._default is None,
+        }
+        return [reason for reason, holds in found.items() if holds]
+
+    @property
+    def details(self) -> list[str]:
+        """What the last check of the store found."""
+        return list(self._findings)
+
+    def get(self, name: str) -> Replica:
+        """Return a gallery, or raise UnknownGallery, ModelMismatch or NotReady."""
+        if replica := self._replicas.get(name):
+            return replica
+        if title := self._unserved.get(name):
+            raise ModelMismatch(f"the gallery belongs to {title}, which is not served here")
+        if not self._started:
+            raise NotReady("galleries are still being read from the store")
+        raise UnknownGallery("there is no such gallery")
+
+    def demand_writable(self) -> None:
+        """Raise NotReady if the store would not keep what it is given."""
+        if self._findings and self._reachable:
+            raise NotReady(f"the store does not keep writes safely: {'; '.join(self._findings)}")
+
+    async def _ensure_default(self) -> None:
+        """Make the gallery `default` where there is none: it always exists."""
+        if self._default is None or DEFAULT_GALLERY in self._replicas:
+            return
+        with contextlib.suppress(GalleryExists):
+            await self._store.create_gallery(
+                GallerySettings(DEFAULT_GALLERY, self._default.title, self._default.digest)
+            )
+
+    async def refresh(self) -> None:
+        """Take in galleries made, changed or deleted anywhere since the last time.
+
+        A store that lists none at all was emptied, for `default` always exists: then nothing is
+        taken in, and what is held in memory is kept until somebody looks.
+        """
+        async with self._turn:
+            await self._ensure_default()
+            states = await self._store.galleries()
+            self._vanished = not states and bool(self._replicas)
+            if self._vanished:
+                return
+            for state in states:
+                await self._take_in(state)
+            for name in self._replicas.keys() - {state.settings.name for state in states}:
+                del self._replicas[name]
+
+    async def follow(self, every: float) -> None:
+        """Keep level with the store until cancelled, checking it now and then; seconds."""
+        rounds = 0
+        while True:
+            try:
+                if rounds % CHECK_EVERY == 0 or not self._reachable:
+                    self._findings = await self._store.check()
+                await self.refresh()
+                self._started = self._reachable = True
+                rounds += 1
+            except StoreError as error:
+                if self._reachable or not self._started:
+                    log.warning("store unavailable", error=type(error).__name__)
+                self._reachable = False
+            await asyncio.sleep(every)
+
+    async def _take_in(self, state: GalleryState) -> None:
+        settings = state.settings
+        comparator = self._by_digest.get(settings.digest)
+        if comparator is None:
+            self._unserved[settings.name] = settings.comparator
+            return
+        replica = self._replicas.get(settings.name)
+        if replica is None:
+            self._replicas[settings.name] = await Replica.load(
+                self._store, state, comparator, self._new_index, self._executor
+            )
+        elif replica.position != state.position:
+            await replica.catch_up(self._store)

@@ -1,0 +1,178 @@
+"""Which error is which RFC 9457 problem: the one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from index import TargetUnresolvable
+from models_store import (
+    Degenerate,
+    SampleOutOfBounds,
+    Undecodable,
+    WrongDimension,
+    WrongModality,
+)
+from service.access import Forbidden, Unauthenticated
+from service.batching import Overloaded
+from service.galleries import NotReady
+from service.identities import (
+    GalleryExists,
+    IdempotencyKeyReused,
+    ModelMismatch,
+    NotDurable,
+    StoreError,
+    StoreFull,
+    StoreNotReady,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnknownGallery,
+    UnknownIdentity,
+    UnknownSample,
+)
+from service.recogniser import ReplicaBehind, UnknownComparator
+from service.uploads import InvalidParameter, MalformedBody, TooLarge, UnsupportedMedia
+
+MEDIA_TYPE = "application/problem+json"
+DOCUMENT = "/docs/problems.md"
+LONGEST_DETAIL = 1000
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+
+
+class DeadlineExceeded(Exception):
+    """The request was not answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of problem; docs/problems.md has a heading for its slug."""
+
+    status: HTTPStatus
+    slug: str
+    title: str
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds after which to try again, where trying again may help."""
+        return 1 if self.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+
+    def problem(self, detail: str, instance: str | None = None) -> Problem:
+        """Return the body of this problem."""
+        return Problem(
+            type=f"{DOCUMENT}#{self.slug}",
+            title=self.title,
+            status=self.status,
+            detail=detail[:LONGEST_DETAIL],
+            instance=instance,
+        )
+
+
+INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "A defect of the service")
+MALFORMED_REQUEST = Kind(HTTPStatus.BAD_REQUEST, "malformed-request", "The request is malformed")
+NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing")
+METHOD_NOT_ALLOWED = Kind(
+    HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "The path has no such method"
+)
+_INVALID = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", "A parameter breaks a rule")
+_STORE_DOWN = Kind(
+    HTTPStatus.SERVICE_UNAVAILABLE, "store-unavailable", "The identity store does not answer"
+)
+
+PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
+    {
+        MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed-body", "The body is malformed"),
+        Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "An API key is needed"),
+        Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The request may not come from there"),
+        UnknownGallery: NOT_FOUND,
+        UnknownIdentity: NOT_FOUND,
+        UnknownSample: NOT_FOUND,
+        UnknownComparator: NOT_FOUND,
+        GalleryExists: Kind(HTTPStatus.CONFLICT, "already-exists", "There is one already"),
+        TooLarge: Kind(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"
+        ),
+        UnsupportedMedia: Kind(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media", "The body is of another kind"
+        ),
+        InvalidParameter: _INVALID,
+        TargetUnresolvable: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "target-unresolvable",
+            "The evidence cannot resolve that error rate",
+        ),
+        Undecodable: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "undecodable-input", "A sample cannot be decoded"
+        ),
+        SampleOutOfBounds: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "input-out-of-bounds", "A sample is out of bounds"
+        ),
+        Degenerate: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "degenerate-input", "A sample has no usable embedding"
+        ),
+        WrongDimension: _INVALID,
+        WrongModality: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "model-mismatch",
+            "The comparator does not compare that",
+        ),
+        ModelMismatch: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "model-mismatch",
+            "The gallery belongs to another comparator",
+        ),
+        IdempotencyKeyReused: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "The idempotency key belongs to another payload",
+        ),
+        Overloaded: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "More work waits than the queue holds"
+        ),
+        NotReady: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready for that"
+        ),
+        ReplicaBehind: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "replica-behind", "This replica is not that far yet"
+        ),
+        NotDurable: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "not-durable", "The write may or may not be kept"
+        ),
+        StoreNotReady: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The identity store is loading"
+        ),
+        StoreReadOnly: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "store-read-only", "The identity store takes no writes"
+        ),
+        StoreFull: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "store-full", "The store is full"),
+        StoreUnavailable: _STORE_DOWN,
+        StoreError: _STORE_DOWN,
+        DeadlineExceeded: Kind(
+            HTTPStatus.GATEWAY_TIMEOUT, "deadline-exceeded", "The request took too long"
+        ),
+    }
+)
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Return the kind of problem that an error is; a defect, if no row has it."""
+    for cls in type(error).__mro__:
+        if cls in PROBLEMS:
+            return PROBLEMS[cls]
+    return INTERNAL
+
+
+def slugs() -> tuple[str, ...]:
+    """Return every slug, each once."""
+    fixed = (MALFORMED_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL)
+    return tuple(dict.fromkeys(kind.slug for kind in (*PROBLEMS.values(), *fixed)))

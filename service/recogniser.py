@@ -1,0 +1,429 @@
+"""The use cases: verify, embed, enroll, identify, cluster, forget."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import Clustering, Identification, Rule, TargetUnresolvable, leader, linkage
+from models_store import Comparator, Sample, Side, newest
+from service.embedding import EmbeddedSamples, Embedder, Timings
+from service.galleries import Galleries
+from service.identities import (
+    Change,
+    EnrolledSample,
+    Enrollment,
+    GallerySettings,
+    IdentityStore,
+    Metadata,
+    NewSample,
+    StoredCohort,
+    StoreError,
+)
+from service.replica import Replica
+from service.uploads import Given, InvalidParameter
+
+T = TypeVar("T")
+Method = Literal["linkage", "leader"]
+
+PROBES: Side = "a"
+REFERENCES: Side = "b"
+DEFAULT_FMR = 0.01
+"""What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
+
+
+class UnknownComparator(LookupError):
+    """No comparator of that name is served."""
+
+
+class ReplicaBehind(Exception):
+    """A version was asked for that this replica cannot reach in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two samples are the same; rates are None where no calibration tells them."""
+
+    comparator: Comparator
+    score: float
+    distance: float
+    match: bool
+    threshold: float
+    target_fmr: float | None
+    fmr: float | None
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollments:
+    """What became of an enrollment: `samples[i]` is the one sent at `indices[i]`."""
+
+    version: int
+    indices: list[int]
+    samples: tuple[EnrolledSample, ...]
+    failures: dict[int, Exception]
+    warnings: list[str]
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Identifications:
+    """Decisions on probes: `results[i]` is on the one sent at `indices[i]`."""
+
+    replica: Replica
+    version: int
+    identities: int
+    indices: list[int]
+    results: list[Identification]
+    failures: dict[int, Exception]
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A clustering; `names[i]` is what the i-th clustered sample is called."""
+
+    comparator: Comparator
+    method: Method
+    threshold: float
+    clustering: Clustering
+    names: list[int] | list[str]
+    failures: dict[int, Exception]
+    timings: Timings
+
+
+class Recogniser:
+    """Answers what the routes ask, knowing neither HTTP nor Redis."""
+
+    def __init__(
+        self,
+        comparators: Mapping[str, Comparator],
+        default: Comparator | None,
+        embedder: Embedder,
+        galleries: Galleries,
+        store: IdentityStore,
+        searchers: Executor,
+        target_fpir: float,
+        on_write: Callable[[str, float], None] = lambda _operation, _seconds: None,
+    ) -> None:
+        self.comparators = dict(comparators)
+        self.galleries = galleries
+        self.target_fpir = target_fpir
+        self._default = default
+        self._embedder = embedder
+        self._store = store
+        self._searchers = searchers
+        self._on_write = on_write
+
+    def comparator(self, name: str | None) -> Comparator:
+        """Return the comparator of a `name@version` or the newest of a name, or the default."""
+        found = self._default if name is None else newest(self.comparators, name)
+        if found is None:
+            raise UnknownComparator("no such comparator is served; GET /comparators lists them")
+        return found
+
+    def queue_depths(self) -> dict[str, int]:
+        """Return how many samples wait for each comparator."""
+        return self._embedder.queue_depths()
+
+    async def verify(
+        self,
+        a: Given,
+        b: Given,
+        comparator: str | None = None,
+        target_fmr: float | None = None,
+        threshold: float | None = None,
+    ) -> Verification:
+        """Say whether two samples are the same, at a false-match rate or a threshold."""
+        model = self.comparator(comparator)
+        threshold, target_fmr, fmr = pair_threshold(model, target_fmr, threshold)
+        left, right = await asyncio.gather(
+            self._embedder.embed(model, "a", [a]), self._embedder.embed(model, "b", [b])
+        )
+        left.demand_some()
+        right.demand_some()
+        distance = model.distance(left.embeddings, right.embeddings)
+        score = float(model.score(distance)[0])
+        return Verification(
+            comparator=model,
+            score=score,
+            distance=float(distance[0]),
+            match=score >= threshold,
+            threshold=threshold,
+            target_fmr=target_fmr,
+            fmr=fmr,
+            timings={
+                stage: max(left.timings.get(stage, 0), right.timings.get(stage, 0))
+                for stage in left.timings | right.timings
+            },
+        )
+
+    async def embed(
+        self, files: Sequence[Given], comparator: str | None, side: Side
+    ) -> tuple[Comparator, EmbeddedSamples]:
+        """Return the vectors that search compares."""
+        model = self.comparator(comparator)
+        embedded = await self._embedder.embed(model, side, files)
+        if len(files) == 1:
+            embedded.demand_some()
+        return model, embedded
+
+    async def create_gallery(
+        self,
+        name: str,
+        comparator: str | None = None,
+        *,
+        rule: str | None = None,
+        target_fpir: float | None = None,
+        prior_known: float | None = None,
+        keep_samples: bool = False,
+    ) -> Replica:
+        """Make an empty gallery of one comparator version."""
+        model = self.comparator(comparator)
+        settings = GallerySettings(
+            name, model.title, model.digest, rule, target_fpir, prior_known, keep_samples
+        )
+        await self._write("gallery", lambda: self._store.create_gallery(settings))
+        await self.galleries.refresh()
+        return self.galleries.get(name)
+
+    async def delete_gallery(self, name: str) -> None:
+        """Delete a gallery and everything in it."""
+        self.galleries.get(name)
+        await self._write("gallery", lambda: self._store.delete_gallery(name))
+        await self.galleries.refresh()
+
+    async def enroll(
+        self,
+        gallery: str,
+        identity: str,
+        files: Sequence[Given],
+        metadata: Metadata | None = None,
+        idempotency_key: str | None = None,
+    ) -> Enrollments:
+        """Keep samples under an identity; it returns once the store will not lose them."""
+        replica = self.galleries.get(gallery)
+        self.galleries.demand_writable()
+        embedded = await self._embedder.embed(replica.comparator, REFERENCES, files)
+        embedded.demand_some()
+        started = perf_counter()
+        enrollment = Enrollment(
+            gallery=gallery,
+            digest=replica.comparator.digest,
+            identity=identity,
+            samples=[
+                NewSample(fingerprint(files[i]), embedding)
+                for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True)
+            ],
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+        )
+        done = await self._write("enroll", lambda: self._store.enroll(enrollment))
+        await self._follow(replica, done.version)
+        return Enrollments(
+            version=done.version,
+            indices=embedded.indices,
+            samples=done.samples,
+            failures=embedded.failures,
+            warnings=_warnings(done.samples),
+            timings=embedded.timings | {"store": perf_counter() - started},
+        )
+
+    async def identify(
+        self,
+        gallery: str,
+        files: Sequence[Given],
+        *,
+        target_fpir: float | None = None,
+        threshold: float | None = None,
+        rule: Rule | None = None,
+        k: int = 5,
+        top: int = 5,
+        min_version: int = 0,
+    ) -> Identifications:
+        """Say whose each sample is, or that it is nobody's who is enrolled."""
+        if target_fpir is not None and threshold is not None:
+            raise InvalidParameter("threshold", "expected target_fpir or threshold, not both")
+        replica = self.galleries.get(gallery)
+        if replica.version < min_version:
+            await replica.reach(self._store, min_version)
+            if replica.version < min_version:
+                raise ReplicaBehind(f"the gallery is at version {replica.version} here")
+        if threshold is None and target_fpir is None:
+            target_fpir = replica.state.settings.target_fpir or self.target_fpir
+        embedded = await self._embedder.embed(replica.comparator, PROBES, files)
+        if len(files) == 1:
+            embedded.demand_some()
+        started, version = perf_counter(), replica.version
+        index = replica.index
+        results = await self._in_thread(
+            lambda: index.identify(
+                embedded.embeddings,
+                rule=rule,
+                target_fpir=target_fpir,
+                threshold=threshold,
+                k=k,
+                top=top,
+            )
+        )
+        return Identifications(
+            replica=replica,
+            version=version,
+            identities=index.identities,
+            indices=embedded.indices,
+            results=results,
+            failures=embedded.failures,
+            timings=embedded.timings | {"search": perf_counter() - started},
+        )
+
+    async def cluster(
+        self,
+        files: Sequence[Given],
+        *,
+        gallery: str | None = None,
+        comparator: str | None = None,
+        threshold: float | None = None,
+        target_fmr: float | None = None,
+        method: Method = "linkage",
+    ) -> Partition:
+        """Say which samples belong together: those sent, or those enrolled in a gallery."""
+        if bool(files) == (gallery is not None):
+            raise InvalidParameter("files", "expected files or a gallery, and not both")
+        if gallery is not None:
+            replica = self.galleries.get(gallery)
+            if comparator and self.comparator(comparator) is not replica.comparator:
+                raise InvalidParameter("comparator", "expected that of the gallery, or none")
+            model, timings = replica.comparator, {}
+            references, embeddings = await self._in_thread(replica.index.enrolled)
+            names: list[int] | list[str] = [str(reference.key) for reference in references]
+            failures: dict[int, Exception] = {}
+        else:
+            model = self.comparator(comparator)
+            embedded = await self._embedder.embed(model, PROBES, files)
+            embedded.demand_some()
+            embeddings, timings = embedded.embeddings, embedded.timings
+            names, failures = embedded.indices, embedded.failures
+        if threshold is None and target_fmr is None:
+            threshold = model.manifest.calibration.cluster_threshold
+        threshold, _, _ = pair_threshold(model, target_fmr, threshold)
+        started = perf_counter()
+        clustering = await self._in_thread(
+            lambda: (linkage if method == "linkage" else leader)(
+                embeddings, model.score, threshold, metric=model.manifest.distance
+            )
+        )
+        return Partition(
+            comparator=model,
+            method=method,
+            threshold=threshold,
+            clustering=clustering,
+            names=names,
+            failures=failures,
+            timings=timings | {"decide": perf_counter() - started},
+        )
+
+    async def forget_identity(self, gallery: str, identity: str) -> Change:
+        """Forget an identity; it is found nowhere once this returns."""
+        return await self._change(
+            gallery, "forget", lambda: self._store.forget_identity(gallery, identity)
+        )
+
+    async def forget_sample(self, gallery: str, identity: str, sample: int) -> Change:
+        """Forget one sample of an identity."""
+        return await self._change(
+            gallery, "forget", lambda: self._store.forget_sample(gallery, identity, sample)
+        )
+
+    async def describe(self, gallery: str, identity: str, metadata: Metadata) -> Change:
+        """Replace an identity's metadata."""
+        return await self._change(
+            gallery, "identity", lambda: self._store.update_metadata(gallery, identity, metadata)
+        )
+
+    async def put_cohort(
+        self, gallery: str, files: Sequence[Given], identities: Sequence[str] | None
+    ) -> tuple[Change, EmbeddedSamples]:
+        """Judge a gallery by these strangers from now on: each its own, unless grouped."""
+        replica = self.galleries.get(gallery)
+        if identities is not None and len(identities) != len(files):
+            raise InvalidParameter("identities", f"expected one for each of {len(files)} files")
+        embedded = await self._embedder.embed(replica.comparator, PROBES, files)
+        embedded.demand_some()
+        groups = [identities[i] if identities else str(i) for i in embedded.indices]
+        numbers: NDArray[np.int64] = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        cohort = StoredCohort(embedded.embeddings, numbers)
+        digest = replica.comparator.digest
+        change = await self._change(
+            gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
+        )
+        return change, embedded
+
+    async def _change(
+        self, gallery: str, operation: str, write: Callable[[], Awaitable[Change]]
+    ) -> Change:
+        replica = self.galleries.get(gallery)
+        change = await self._write(operation, write)
+        await self._follow(replica, change.version)
+        return change
+
+    async def _write(self, operation: str, write: Callable[[], Awaitable[T]]) -> T:
+        """Do a write, unless the store would not keep it, and time it."""
+        self.galleries.demand_writable()
+        started = perf_counter()
+        written = await write()
+        self._on_write(operation, perf_counter() - started)
+        return written
+
+    async def _follow(self, replica: Replica, version: int) -> None:
+        """Let the index follow a write that is durable already, now or as soon as it can."""
+        with contextlib.suppress(StoreError):
+            await replica.reach(self._store, version)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, function)
+
+
+def pair_threshold(
+    model: Comparator, target_fmr: float | None, threshold: float | None
+) -> tuple[float, float | None, float | None]:
+    """Return the threshold in force, the rate that was asked for, and the rate that is known.
+
+    A target is met by the operating point next below it; of a threshold it is known that its
+    rate is at most that of the operating point next below it.
+
+    Raises InvalidParameter if both are given, TargetUnresolvable below the lowest known rate.
+    """
+    points = sorted(model.manifest.operating_points, key=lambda point: point.fmr)
+    if threshold is not None:
+        if target_fmr is not None:
+            raise InvalidParameter("threshold", "expected target_fmr or threshold, not both")
+        met = [point.fmr for point in points if point.threshold <= threshold]
+        return threshold, None, min(met, default=None)
+    resolved = [p for p in points if p.fmr <= (DEFAULT_FMR if target_fmr is None else target_fmr)]
+    if resolved:
+        point = resolved[-1]
+    elif target_fmr is None:
+        point = points[0]
+    else:
+        raise TargetUnresolvable(
+            f"the calibration of {model.title} resolves a target FMR of {points[0].fmr:g} at least"
+        )
+    return point.threshold, point.fmr if target_fmr is None else target_fmr, point.fmr
+
+
+def fingerprint(given: Given) -> str:
+    """Return the SHA-256 of a sample's content, in hex: the same bytes are one sample."""
+    content = given.content if isinstance(given, Sample) else given.values.tobytes()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _warnings(samples: Sequence[EnrolledSample]) -> list[str]:
+    duplicates = sum(sample.outcome == "duplicate" for sample in samples)
+    return [f"{duplicates} of the samples were enrolled before"] if duplicates else []

@@ -1,0 +1,329 @@
+"""The identity store on Redis: each write one atomic script, each gallery under one hash tag."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from service.durable_redis import DurableRedis, Script
+from service.identities import (
+    Change,
+    Embedding,
+    Enrolled,
+    EnrolledSample,
+    Enrollment,
+    GalleryExists,
+    GallerySettings,
+    GalleryState,
+    Metadata,
+    OutOfStep,
+    Position,
+    References,
+    StoredCohort,
+    StoredIdentity,
+    StoredSample,
+    UnknownGallery,
+    metadata_json,
+)
+
+_GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names have no colon
+_CHUNK: Final = 2048  # samples in one read of many, identities in one step of a deletion
+
+
+class RedisIdentityStore:
+    """An `IdentityStore` on one Redis-protocol server; `scripts/gallery.lua` names the keys.
+
+    `log_length` is about how many changes a gallery's log keeps. A follower that is further
+    behind reads everything.
+    """
+
+    def __init__(self, redis: DurableRedis, log_length: int = 100_000) -> None:
+        self._redis = redis
+        self._log_length = log_length
+
+    async def create_gallery(self, settings: GallerySettings) -> GalleryState:
+        """Make an empty gallery at version 0, or raise `GalleryExists`."""
+        # Entered before the gallery is there and crossed out after it is gone: never lost. With
+        # its lineage the entry is its own, whoever makes or deletes the same name meanwhile.
+        lineage = secrets.token_hex(16)
+        entry = f"{settings.name}:{lineage}"
+        await self._redis.write("SADD", _GALLERIES, entry)
+        try:
+            about = json.dumps(asdict(settings))
+            await self._run(_CREATE, settings.name, lineage, about, settings.digest)
+        except GalleryExists:
+            await self._redis.write("SREM", _GALLERIES, entry)
+            raise
+        return await self.gallery(settings.name)
+
+    async def galleries(self) -> list[GalleryState]:
+        """Return every gallery, ordered by name."""
+        names = sorted({name for name, _ in await self._entries()})
+        records = await self._redis.read_together(*(("HGETALL", _root(name)) for name in names))
+        return [_state(record) for record in records if record]
+
+    async def gallery(self, name: str) -> GalleryState:
+        """Return one gallery."""
+        record = await self._redis.read("HGETALL", _root(name))
+        if not record:
+            raise UnknownGallery("there is no such gallery")
+        return _state(record)
+
+    async def delete_gallery(self, name: str) -> None:
+        """Delete a gallery, and then all that it held."""
+        lineage = await self._redis.run(_DELETE, [_root(name), _doomed(name)])
+        await self._purge(name, lineage.decode())
+
+    async def sweep(self) -> None:
+        """Finish the deletions that a killed process left half done. For start-up."""
+        for name, lineage in await self._entries():
+            if await self._redis.read("SISMEMBER", _doomed(name), lineage):
+                await self._purge(name, lineage)
+
+    async def enroll(self, enrollment: Enrollment) -> Enrolled:
+        """Keep samples under an identity: all of them, or none."""
+        embeddings = np.stack([sample.embedding for sample in enrollment.samples]).astype("<f4")
+        samples: list[str | bytes] = []
+        for sample, embedding in zip(enrollment.samples, embeddings, strict=True):
+            samples += [sample.fingerprint, embedding.tobytes()]
+        replayed, answer = await self._run(
+            _ENROLL,
+            enrollment.gallery,
+            self._log_length,
+            enrollment.digest,
+            embeddings[0].nbytes,
+            enrollment.identity,
+            metadata_json(enrollment.metadata),
+            _hashed(enrollment.idempotency_key),
+            enrollment.payload,
+            *samples,
+        )
+        return _enrolled(json.loads(answer), replayed=bool(replayed))
+
+    async def forget_identity(self, gallery: str, identity: str) -> Change:
+        """Forget an identity with all its samples, or raise `UnknownIdentity`."""
+        return _change(await self._run(_FORGET, gallery, self._log_length, identity, ""))
+
+    async def forget_sample(self, gallery: str, identity: str, sample: int) -> Change:
+        """Forget one sample, or raise `UnknownIdentity` or `UnknownSample`."""
+        return _change(await self._run(_FORGET, gallery, self._log_length, identity, sample))
+
+    async def update_metadata(
+        self, gallery: str, identity: str, metadata: Metadata | None
+    ) -> Change:
+        """Replace an identity's metadata, or raise `UnknownIdentity`."""
+        text = metadata_json(metadata)
+        return _change(await self._run(_DESCRIBE, gallery, self._log_length, identity, text))
+
+    async def put_cohort(self, gallery: str, digest: str, cohort: StoredCohort) -> Change:
+        """Replace the gallery's own strangers, or raise `ModelMismatch`."""
+        embeddings = cohort.embeddings.astype("<f4")
+        change = await self._run(
+            _COHORT,
+            gallery,
+            self._log_length,
+            digest,
+            embeddings[0].nbytes,
+            cohort.identities.astype("<i8").tobytes(),
+            embeddings.tobytes(),
+        )
+        return _change(change)
+
+    async def cohort(self, gallery: str) -> StoredCohort | None:
+        """Return the gallery's own strangers; None when it has none of its own."""
+        identities, embeddings = await self._run(_READ_COHORT, gallery)
+        if identities is None:
+            return None
+        numbers = np.frombuffer(identities, "<i8")
+        return StoredCohort(_rows(embeddings, len(numbers)), numbers)
+
+    async def identity(self, gallery: str, name: str) -> StoredIdentity:
+        """Return one identity, or raise `UnknownIdentity`."""
+        [found] = json.loads(await self._run(_LIST, gallery, name, 0, 1))
+        return _identity(*found)
+
+    async def identities(
+        self, gallery: str, after: int = 0, limit: int = 100
+    ) -> list[StoredIdentity]:
+        """Return identities in the order they came, those numbered above `after`."""
+        found = json.loads(await self._run(_LIST, gallery, "", after, limit))
+        return [_identity(*one) for one in found]
+
+    async def changes(self, gallery: str, since: Position, limit: int = 1000) -> list[Change]:
+        """Return the changes after `since`, oldest first; raise `OutOfStep` when it cannot."""
+        log = f"kindred:{{{gallery}}}:{since.lineage}:log"
+        [lineage, version, head], entries = await self._redis.read_together(
+            ("HMGET", _root(gallery), "lineage", "version", "hash"),
+            ("XRANGE", log, f"({since.version}-0", "+", "COUNT", limit),
+        )
+        if lineage is None:
+            raise UnknownGallery("there is no such gallery")
+        changes = [_logged(key, fields) for key, fields in entries]
+        reached = since
+        for change in changes:
+            follows = (change.version, change.previous) == (reached.version + 1, reached.hash)
+            if not (follows and change.is_intact()):
+                raise OutOfStep(f"the log does not go on from version {reached.version}")
+            reached = Position(since.lineage, change.version, change.hash)
+        latest = Position(lineage.decode(), int(version), head.decode())
+        if len(changes) < limit and reached != latest:
+            raise OutOfStep(f"the log ends at version {reached.version}, not at {latest.version}")
+        return changes
+
+    async def load(self, gallery: str, at: Position) -> AsyncIterator[References]:
+        """Read all references, chunk by chunk."""
+        after = b"0"
+        while after:
+            after, about, rows = await self._run(_REFERENCES, gallery, at.lineage, after, _CHUNK)
+            references = _references(json.loads(about), rows)
+            if len(references.samples):
+                yield references
+
+    async def references(
+        self, gallery: str, at: Position, identities: Collection[int]
+    ) -> References:
+        """Return the references that these identities have now; none for one that is gone."""
+        _, about, rows = await self._run(
+            _REFERENCES, gallery, at.lineage, "", "", *sorted(identities)
+        )
+        return _references(json.loads(about), rows)
+
+    async def check(self) -> list[str]:
+        """Return why the store must not be trusted with writes; empty when all is well."""
+        return await self._redis.check()
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._redis.close()
+
+    async def _run(self, script: Script, gallery: str, *arguments: str | bytes | int) -> Any:
+        return await self._redis.run(script, [_root(gallery)], *arguments)
+
+    async def _entries(self) -> list[tuple[str, str]]:
+        """Return the name and lineage of each gallery, some of which may be gone or half made."""
+        entries = await self._redis.read("SMEMBERS", _GALLERIES)
+        return [(name, lineage) for name, lineage in (e.decode().split(":") for e in entries)]
+
+    async def _purge(self, name: str, lineage: str) -> None:
+        """Remove what a deleted gallery held, in steps short enough for others to go between."""
+        keys = [_root(name), _doomed(name)]
+        while await self._redis.run(_PURGE, keys, lineage, _CHUNK):
+            pass
+        await self._redis.write("SREM", _GALLERIES, f"{name}:{lineage}")
+
+
+def _script(name: str, flags: str = "") -> Script:
+    folder = Path(__file__).parent / "scripts"
+    return Script(
+        flags, "".join((folder / f"{part}.lua").read_text() for part in ("gallery", name))
+    )
+
+
+_CREATE: Final = _script("create")
+_ENROLL: Final = _script("enroll")
+_DESCRIBE: Final = _script("describe")
+_COHORT: Final = _script("cohort")
+_FORGET: Final = _script("forget", "allow-oom")  # a full store must still be able to forget
+_DELETE: Final = _script("delete", "allow-oom")
+_PURGE: Final = _script("purge", "allow-oom")
+_LIST: Final = _script("list", "no-writes")
+_REFERENCES: Final = _script("references", "no-writes")
+_READ_COHORT: Final = _script("read_cohort", "no-writes")
+
+
+def _root(gallery: str) -> str:
+    return f"kindred:{{{gallery}}}:gallery"
+
+
+def _doomed(gallery: str) -> str:
+    return f"kindred:{{{gallery}}}:doomed"
+
+
+def _hashed(key: str | None) -> str:
+    """Return a name for an idempotency key that tells nothing of what the client put in it."""
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
+def _moment(milliseconds: str | bytes) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+def _state(record: Mapping[bytes, bytes]) -> GalleryState:
+    position = Position(
+        lineage=record[b"lineage"].decode(),
+        version=int(record[b"version"]),
+        hash=record[b"hash"].decode(),
+    )
+    return GalleryState(
+        settings=GallerySettings(**json.loads(record[b"settings"])),
+        created=_moment(record[b"created"]),
+        position=position,
+        identities=int(record[b"identities"]),
+        samples=int(record[b"samples"]),
+    )
+
+
+def _change(words: list[bytes] | list[str]) -> Change:
+    version, operation, identity, samples, digest, previous, sealed = (
+        word.decode() if isinstance(word, bytes) else word for word in words
+    )
+    return Change(
+        version=int(version),
+        operation=operation,  # type: ignore[arg-type]  # only our scripts write it
+        identity=int(identity),
+        samples=tuple(map(int, samples.split())),
+        digest=digest,
+        previous=previous,
+        hash=sealed,
+    )
+
+
+def _logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
+    names = (b"operation", b"identity", b"samples", b"digest", b"previous", b"hash")
+    return _change([key.partition(b"-")[0], *(fields[name] for name in names)])
+
+
+def _enrolled(answer: Mapping[str, Any], *, replayed: bool) -> Enrolled:
+    return Enrolled(
+        version=int(answer["version"]),
+        identity=int(answer["identity"]),
+        samples=tuple(EnrolledSample(int(id_), outcome) for id_, outcome in answer["samples"]),
+        change=_change(answer["change"]) if answer["change"] else None,
+        replayed=replayed,
+    )
+
+
+def _identity(
+    number: str, name: str, created: str, metadata: str | None, samples: list[tuple[str, str]]
+) -> StoredIdentity:
+    return StoredIdentity(
+        number=int(number),
+        name=name,
+        metadata=json.loads(metadata) if metadata else None,
+        created=_moment(created),
+        samples=tuple(StoredSample(int(id_), _moment(at)) for id_, at in samples),
+    )
+
+
+def _references(identities: list[tuple[str, str, list[int]]], rows: bytes) -> References:
+    samples = [id_ for _, _, ids in identities for id_ in ids]
+    return References(
+        samples=np.array(samples, np.int64),
+        identities=np.repeat(
+            np.array([int(number) for number, _, _ in identities], np.int64),
+            [len(ids) for _, _, ids in identities],
+        ),
+        names={int(number): name for number, name, _ in identities},
+        embeddings=_rows(rows, len(samples)),
+    )
+
+
+def _rows(embeddings: bytes, count: int) -> Embedding:
+    """Return embeddings as stored, one after the other, as `count` rows."""
+    return np.frombuffer(embeddings, "<f4").reshape(count, -1 if count else 0)

@@ -1,0 +1,153 @@
+"""One gallery in memory: it follows the store's log, and is all that decisions read."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from index import Identifier, Reference, Source
+from models_store import Comparator
+from models_store.comparator import Array
+from service.identities import (
+    GalleryState,
+    IdentityStore,
+    OutOfStep,
+    Position,
+    References,
+)
+
+
+@dataclass(slots=True)
+class Replica:
+    """A gallery's index and the position in the change log that it has reached.
+
+    Everything enters by the log, this process's own writes included, so that there is one path
+    to the index and any number of processes agree. `changed` is set anew at each step forward.
+    """
+
+    state: GalleryState
+    comparator: Comparator
+    index: Identifier
+    new_index: Callable[[Comparator, GalleryState], Identifier]
+    executor: Executor
+    position: Position
+    own_cohort: int = 0  # strangers that users uploaded; 0: the bundle's are in force
+    _samples: dict[int, set[int]] = field(default_factory=dict)  # identity number → sample ids
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    async def load(
+        cls,
+        store: IdentityStore,
+        state: GalleryState,
+        comparator: Comparator,
+        new_index: Callable[[Comparator, GalleryState], Identifier],
+        executor: Executor,
+    ) -> "Replica":
+        """Read a whole gallery from the store."""
+        index = new_index(comparator, state)
+        replica = cls(state, comparator, index, new_index, executor, state.position)
+        await replica._read_all(store, state)
+        return replica
+
+    @property
+    def name(self) -> str:
+        """The gallery's name."""
+        return self.state.settings.name
+
+    @property
+    def version(self) -> int:
+        """The last change that is applied here."""
+        return self.position.version
+
+    @property
+    def cohort(self) -> tuple[Source, int]:
+        """Whose strangers judge this gallery, and how many they are."""
+        own = self.own_cohort
+        return ("gallery", own) if own else ("bundle", len(self.comparator.cohort))
+
+    async def catch_up(self, store: IdentityStore) -> None:
+        """Apply every change that the store has and this replica has not."""
+        async with self._turn:
+            try:
+                await self._follow(store)
+            except OutOfStep:
+                await self._read_all(store, await store.gallery(self.name))
+
+    async def reach(self, store: IdentityStore, version: int) -> None:
+        """Catch up unless `version` is applied already."""
+        if self.version < version:
+            await self.catch_up(store)
+
+    async def _follow(self, store: IdentityStore) -> None:
+        while changes := await store.changes(self.name, self.position):
+            last = changes[-1]
+            if any(change.operation == "cohort" for change in changes):
+                await self._read_cohort(store)
+            numbers = {change.identity for change in changes if change.identity}
+            if numbers:
+                await self._replace(
+                    await store.references(self.name, self.position, numbers), numbers
+                )
+            self.position = Position(self.position.lineage, last.version, last.hash)
+
+    async def _read_all(self, store: IdentityStore, state: GalleryState) -> None:
+        """Build a new index beside the one in use, and swap it in when it is whole."""
+        fresh = Replica(
+            state,
+            self.comparator,
+            self.new_index(self.comparator, state),
+            self.new_index,
+            self.executor,
+            state.position,
+        )
+        async for references in store.load(self.name, state.position):
+            await fresh._replace(references, set(references.names))
+        await fresh._read_cohort(store)
+        await fresh._follow(store)
+        self.state, self.index, self.position = state, fresh.index, fresh.position
+        self._samples, self.own_cohort = fresh._samples, fresh.own_cohort
+
+    async def _replace(self, references: References, numbers: set[int]) -> None:
+        """Let these identities have just these references."""
+        held = {number: self._samples.get(number, set()) for number in numbers}
+        now: dict[int, set[int]] = {number: set() for number in numbers}
+        for sample, number in zip(
+            references.samples.tolist(), references.identities.tolist(), strict=True
+        ):
+            now[number].add(sample)
+        gone = sorted(set().union(*held.values()) - set().union(*now.values()))
+        rows = [
+            (row, Reference(sample, references.names[number]))
+            for row, (sample, number) in enumerate(
+                zip(references.samples.tolist(), references.identities.tolist(), strict=True)
+            )
+            if sample not in held[number]
+        ]
+        added = [reference for _, reference in rows]
+        embeddings: Array = references.embeddings[[row for row, _ in rows]]
+        await self._in_thread(self._apply, gone, added, embeddings)
+        self._samples.update(now)
+        for number in [number for number, samples in now.items() if not samples]:
+            del self._samples[number]
+
+    def _apply(self, gone: list[int], added: list[Reference], embeddings: Array) -> None:
+        if gone:
+            self.index.forget(gone)
+        if added:
+            self.index.enroll(added, embeddings)
+
+    async def _read_cohort(self, store: IdentityStore) -> None:
+        own = await store.cohort(self.name)
+        if own is None:
+            return
+        firsts: dict[int, int] = {}
+        for row, stranger in enumerate(own.identities.tolist()):
+            firsts.setdefault(stranger, row)
+        members = own.embeddings[list(firsts.values())]
+        await self._in_thread(self.index.replace_cohort, members, "gallery")
+        self.own_cohort = len(members)
+
+    async def _in_thread(self, function: Callable[..., None], *arguments: object) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.executor, function, *arguments)

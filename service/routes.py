@@ -1,0 +1,394 @@
+"""Each route: read the input, call one use case, shape the answer."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+from starlette.types import Receive, Scope, Send
+
+from models_store import Shelf
+from service import answers, fields
+from service.bulk import enroll_lines
+from service.edge import Facts
+from service.fields import GalleryName, IdentityName
+from service.identities import IdentityStore
+from service.recogniser import Recogniser
+from service.telemetry import Telemetry
+from service.uploads import (
+    InvalidParameter,
+    TooLarge,
+    UploadLimits,
+    bounded,
+    parse_json,
+    read_body,
+    read_upload,
+)
+from service.wire import PROBLEM_RESPONSES, body
+
+FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
+
+SMALL_BODY = 64 * 1024  # bytes of a JSON body that carries no samples
+MAX_PAGE = 1000
+
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+]
+SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes stand on. Limits are in bytes."""
+
+    recogniser: Recogniser
+    store: IdentityStore
+    shelf: Shelf
+    telemetry: Telemetry
+    uploads: UploadLimits
+    bulk_limit: int
+    metadata_limit: int
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+class _LineByLine(StreamingResponse):
+    """A response that is sent while its request is still being read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send; the parent would listen for a disconnect meanwhile, and swallow the body."""
+        await self.stream_response(send)
+
+
+Served = Annotated[Parts, Depends(_parts)]
+router = APIRouter(responses=PROBLEM_RESPONSES)
+
+
+@router.post(
+    "/verify", operation_id="verify", openapi_extra=body(fields.VerifyFields, one=("a", "b"))
+)
+async def verify(request: Request, parts: Served) -> answers.VerifyAnswer:
+    """Say whether two samples are the same."""
+    upload = await read_upload(request, parts.uploads, ("a", "b"))
+    asked = fields.VerifyFields.of(upload)
+    found = await parts.recogniser.verify(
+        upload.one("a"), upload.one("b"), asked.comparator, asked.target_fmr, asked.threshold
+    )
+    parts.telemetry.verified(found.comparator.title, match=found.match)
+    request.state.facts = Facts(
+        comparator=found.comparator.title, timings=found.timings, samples=2
+    )
+    return answers.VerifyAnswer.of(found)
+
+
+@router.post(
+    "/embed", operation_id="embed", openapi_extra=body(fields.EmbedFields, many=("files",))
+)
+async def embed(request: Request, parts: Served) -> answers.EmbedAnswer:
+    """Return the vectors that search compares."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.EmbedFields.of(upload)
+    files = upload.many("files")
+    comparator, found = await parts.recogniser.embed(files, asked.comparator, asked.side)
+    request.state.facts = Facts(
+        comparator=comparator.title, timings=found.timings, samples=len(files)
+    )
+    return answers.EmbedAnswer.of(comparator, found)
+
+
+@router.post(
+    "/enroll",
+    operation_id="enroll",
+    status_code=201,
+    openapi_extra=body(fields.EnrollFields, many=("files",)),
+)
+async def enroll(
+    request: Request, parts: Served, idempotency_key: IdempotencyKey = None
+) -> answers.EnrollAnswer:
+    """Keep samples under an identity: what is answered 201 is not lost."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.EnrollFields.of(upload)
+    _bound_metadata(asked.metadata, parts.metadata_limit)
+    files = upload.many("files")
+    done = await parts.recogniser.enroll(
+        asked.gallery, asked.identity, files, asked.metadata, idempotency_key
+    )
+    outcomes = Counter[str](sample.outcome for sample in done.samples)
+    outcomes["refused"] = len(done.failures)
+    for outcome, count in outcomes.items():
+        parts.telemetry.enrolled(asked.gallery, outcome, count)
+    request.state.facts = Facts(timings=done.timings, samples=len(files), outcomes=dict(outcomes))
+    return answers.EnrollAnswer.of(asked.gallery, asked.identity, done)
+
+
+@router.post(
+    "/enroll/bulk",
+    operation_id="enroll_bulk",
+    response_class=StreamingResponse,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def enroll_bulk(
+    request: Request, parts: Served, gallery: Annotated[GalleryName, Query()] = "default"
+) -> StreamingResponse:
+    """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON."""
+    parts.recogniser.galleries.get(gallery)
+    lines = enroll_lines(
+        parts.recogniser, gallery, bounded(request, parts.bulk_limit), parts.uploads.file
+    )
+    return _LineByLine(lines, media_type="application/x-ndjson")
+
+
+@router.post(
+    "/identify",
+    operation_id="identify",
+    openapi_extra=body(fields.IdentifyFields, many=("files",)),
+)
+async def identify(
+    request: Request, parts: Served, x_min_version: Annotated[int, Header(ge=0)] = 0
+) -> answers.IdentifyAnswer:
+    """Say whose each sample is, or that it is nobody's who is enrolled."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.IdentifyFields.of(upload)
+    files = upload.many("files")
+    found = await parts.recogniser.identify(
+        asked.gallery,
+        files,
+        target_fpir=asked.target_fpir,
+        threshold=asked.threshold,
+        rule=asked.rule,
+        k=asked.k,
+        top=asked.top,
+        min_version=x_min_version,
+    )
+    comparator = found.replica.comparator.title
+    for result in found.results:
+        parts.telemetry.identified(
+            asked.gallery, comparator, result.outcome, result.score, result.p_value
+        )
+    outcomes = dict(Counter[str](result.outcome for result in found.results))
+    request.state.facts = Facts(
+        comparator=comparator,
+        timings=found.timings,
+        samples=len(files),
+        outcomes=outcomes,
+    )
+    return answers.IdentifyAnswer.of(found)
+
+
+@router.post(
+    "/cluster", operation_id="cluster", openapi_extra=body(fields.ClusterFields, many=("files",))
+)
+async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
+    """Say which samples belong together: those sent, or those enrolled in a gallery."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.ClusterFields.of(upload)
+    found = await parts.recogniser.cluster(
+        upload.samples.get("files", []),
+        gallery=asked.gallery,
+        comparator=asked.comparator,
+        threshold=asked.threshold,
+        target_fmr=asked.target_fmr,
+        method=asked.method,
+    )
+    request.state.facts = Facts(
+        comparator=found.comparator.title,
+        timings=found.timings,
+        samples=len(found.names) + len(found.failures),
+    )
+    return answers.ClusterAnswer.of(found)
+
+
+@router.post(
+    "/galleries",
+    operation_id="create_gallery",
+    status_code=201,
+    openapi_extra=body(fields.GalleryFields),
+)
+async def create_gallery(request: Request, parts: Served) -> answers.GalleryAnswer:
+    """Make an empty gallery of one comparator version."""
+    asked = await _read_small(request, fields.GalleryFields)
+    replica = await parts.recogniser.create_gallery(
+        asked.name,
+        asked.comparator,
+        rule=asked.rule,
+        target_fpir=asked.target_fpir,
+        prior_known=asked.prior_known,
+        keep_samples=asked.keep_samples,
+    )
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
+
+
+@router.get("/galleries", operation_id="list_galleries")
+async def list_galleries(parts: Served) -> answers.GalleriesAnswer:
+    """List every gallery."""
+    default = parts.recogniser.target_fpir
+    replicas = parts.recogniser.galleries.replicas
+    return answers.GalleriesAnswer(
+        galleries=[answers.GalleryAnswer.of(replica, default) for replica in replicas]
+    )
+
+
+@router.get("/galleries/{gallery}", operation_id="get_gallery")
+async def get_gallery(gallery: GalleryName, parts: Served) -> answers.GalleryAnswer:
+    """Describe one gallery."""
+    replica = parts.recogniser.galleries.get(gallery)
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
+
+
+@router.delete("/galleries/{gallery}", operation_id="delete_gallery")
+async def delete_gallery(gallery: GalleryName, parts: Served) -> answers.GalleryDeleted:
+    """Delete a gallery and everything in it; `default` is there again at once, empty."""
+    await parts.recogniser.delete_gallery(gallery)
+    return answers.GalleryDeleted(gallery=gallery)
+
+
+@router.post(
+    "/galleries/{gallery}/cohort",
+    operation_id="put_cohort",
+    status_code=201,
+    openapi_extra=body(fields.CohortFields, many=("files",)),
+)
+async def put_cohort(
+    gallery: GalleryName, request: Request, parts: Served
+) -> answers.CohortAnswer:
+    """Judge a gallery by these strangers from now on, instead of by the bundle's."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.CohortFields.of(upload)
+    files = upload.many("files")
+    change, found = await parts.recogniser.put_cohort(gallery, files, asked.identities)
+    request.state.facts = Facts(timings=found.timings, samples=len(files))
+    _, strangers = parts.recogniser.galleries.get(gallery).cohort
+    return answers.CohortAnswer(
+        gallery=gallery,
+        cohort_identities=strangers,
+        version=change.version,
+        failures=answers.Failure.of(found.failures),
+    )
+
+
+@router.get("/galleries/{gallery}/identities", operation_id="list_identities")
+async def list_identities(
+    gallery: GalleryName,
+    parts: Served,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+) -> answers.IdentitiesAnswer:
+    """List who is enrolled, page by page: pass `next` as `after` to go on."""
+    parts.recogniser.galleries.get(gallery)
+    page = await parts.store.identities(gallery, after, limit + 1)
+    items = [answers.IdentityAnswer.of(identity) for identity in page[:limit]]
+    return answers.IdentitiesAnswer(
+        items=items, next=str(page[limit - 1].number) if len(page) > limit else None
+    )
+
+
+@router.get("/galleries/{gallery}/identities/{identity}", operation_id="get_identity")
+async def get_identity(
+    gallery: GalleryName, identity: IdentityName, parts: Served
+) -> answers.IdentityAnswer:
+    """Describe one identity."""
+    parts.recogniser.galleries.get(gallery)
+    return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
+
+
+@router.patch(
+    "/galleries/{gallery}/identities/{identity}",
+    operation_id="update_identity",
+    openapi_extra=body(fields.MetadataFields),
+)
+async def update_identity(
+    gallery: GalleryName, identity: IdentityName, request: Request, parts: Served
+) -> answers.IdentityAnswer:
+    """Replace an identity's metadata."""
+    asked = await _read_small(request, fields.MetadataFields)
+    _bound_metadata(asked.metadata, parts.metadata_limit)
+    await parts.recogniser.describe(gallery, identity, asked.metadata)
+    return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
+
+
+@router.delete("/galleries/{gallery}/identities/{identity}", operation_id="forget_identity")
+async def forget_identity(
+    gallery: GalleryName, identity: IdentityName, parts: Served
+) -> answers.Forgotten:
+    """Forget an identity: it is found nowhere once this is answered."""
+    change = await parts.recogniser.forget_identity(gallery, identity)
+    return answers.Forgotten.of(change)
+
+
+@router.delete(
+    "/galleries/{gallery}/identities/{identity}/samples/{sample}", operation_id="forget_sample"
+)
+async def forget_sample(
+    gallery: GalleryName, identity: IdentityName, sample: SampleId, parts: Served
+) -> answers.Forgotten:
+    """Forget one sample of an identity."""
+    change = await parts.recogniser.forget_sample(gallery, identity, int(sample))
+    return answers.Forgotten.of(change)
+
+
+@router.get("/comparators", operation_id="list_comparators")
+async def list_comparators(parts: Served) -> answers.ComparatorsAnswer:
+    """List the comparators in service, and the bundles that were refused."""
+    return answers.ComparatorsAnswer(
+        comparators=[
+            answers.ComparatorAnswer.of(c) for c in parts.recogniser.comparators.values()
+        ],
+        refused={refusal.bundle: refusal.reason for refusal in parts.shelf.refusals},
+    )
+
+
+@router.get("/comparators/{name}", operation_id="get_comparator")
+async def get_comparator(name: str, parts: Served) -> answers.ComparatorAnswer:
+    """Describe one comparator: `name@version`, or the newest of a name."""
+    return answers.ComparatorAnswer.of(parts.recogniser.comparator(name))
+
+
+@router.get("/health/live", operation_id="live", responses={})
+async def live() -> answers.Alive:
+    """Answer: the process does."""
+    return answers.Alive()
+
+
+@router.get("/health/ready", operation_id="ready")
+async def ready(request: Request, parts: Served, response: Response) -> answers.Readiness:
+    """Say whether requests should come here, and why not: 503 if they should not."""
+    galleries = parts.recogniser.galleries
+    reasons = galleries.reasons + ["draining"] * request.app.state.draining
+    response.status_code = 503 if reasons else 200
+    return answers.Readiness(
+        ready=not reasons,
+        reasons=reasons,
+        details=galleries.details + [str(refusal) for refusal in parts.shelf.refusals],
+        galleries=len(galleries.replicas),
+        comparators=sorted(parts.recogniser.comparators),
+    )
+
+
+@router.get("/metrics", operation_id="metrics", response_class=Response)
+async def metrics(parts: Served) -> Response:
+    """Show every Prometheus series."""
+    content, media_type = parts.telemetry.exposition()
+    return Response(content, media_type=media_type)
+
+
+def _bound_metadata(metadata: dict[str, object] | None, limit: int) -> None:
+    if metadata is not None and len(json.dumps(metadata, ensure_ascii=False).encode()) > limit:
+        raise TooLarge(f"expected metadata of at most {limit} bytes")
+
+
+async def _read_small(request: Request, model: type[FieldsT]) -> FieldsT:
+    document = parse_json(await read_body(request, SMALL_BODY))
+    if not isinstance(document, dict):
+        raise InvalidParameter("body", "expected a JSON object")
+    return model.read(document, strict=True)

@@ -1,0 +1,7 @@
+-- Make an empty gallery. ARGV: lineage, settings (JSON), model digest.
+if lineage then return refused('GALLERYEXISTS', 'a gallery of this name is there already') end
+
+redis.call('HSET', root, 'lineage', ARGV[1], 'settings', ARGV[2], 'digest', ARGV[3],
+  'created', now(), 'version', 0, 'hash', ARGV[1], 'identities', 0, 'samples', 0,
+  'last_identity', 0, 'last_sample', 0)
+return redis.call('HGETALL', root)

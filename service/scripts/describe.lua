@@ -1,0 +1,13 @@
+-- Replace an identity's metadata. ARGV: log length, identity, metadata (JSON, or '' for none).
+local log_length, name, metadata = ARGV[1], ARGV[2], ARGV[3]
+if not lineage then return unknown_gallery() end
+
+local number = redis.call('ZSCORE', below .. 'identities', name)
+if not number then return refused('UNKNOWNIDENTITY', 'there is no such identity') end
+
+if metadata == '' then
+  redis.call('HDEL', identity_key(number), 'metadata')
+else
+  redis.call('HSET', identity_key(number), 'metadata', metadata)
+end
+return append(log_length, 'describe', number, {})

@@ -1,0 +1,313 @@
+"""A multipart part or JSON sample becomes a Sample, within limits."""
+
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from models_store import Sample
+from models_store.comparator import Array
+
+MOST_PARTS_BESIDE_SAMPLES = 16
+
+
+class TooLarge(Exception):
+    """The request holds more than the limits allow; the message says which limit."""
+
+
+class UnsupportedMedia(Exception):
+    """The body is of a kind that is not read here."""
+
+
+class MalformedBody(Exception):
+    """The body breaks the grammar of its media type."""
+
+
+@dataclass(frozen=True)
+class InvalidParameter(Exception):
+    """A field breaks a rule; neither its value nor anything of it is told."""
+
+    where: str
+    rule: str
+
+    def __str__(self) -> str:
+        """`field: rule`."""
+        return f"{self.where}: {self.rule}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEmbedding:
+    """An embedding that the client computed, float32 of shape (d,)."""
+
+    values: Array
+
+
+Given = Sample | ReadyEmbedding
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What one request may hold; bytes and counts."""
+
+    body: int
+    file: int
+    files: int
+    embeddings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A request's body, whichever way it came: samples by field name, and the other fields.
+
+    `textual` tells that all fields are strings, as multipart has them.
+    """
+
+    samples: dict[str, list[Given]] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    textual: bool = False
+
+    def one(self, name: str) -> Given:
+        """Return the only sample under a name; raise InvalidParameter if there is not just one."""
+        samples = self.samples.get(name, [])
+        if len(samples) != 1:
+            raise InvalidParameter(name, f"expected one sample, got {len(samples)}")
+        return samples[0]
+
+    def many(self, name: str) -> list[Given]:
+        """Return the samples under a name; raise InvalidParameter if there is none."""
+        if not self.samples.get(name):
+            raise InvalidParameter(name, "expected at least one sample")
+        return self.samples[name]
+
+
+async def read_upload(
+    request: Request, limits: UploadLimits, sample_fields: tuple[str, ...]
+) -> Upload:
+    """Return the body of a request, read and parsed within limits.
+
+    Raises TooLarge, UnsupportedMedia, MalformedBody or InvalidParameter.
+    """
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMedia("expected a body without Content-Encoding")
+    if media_type == b"multipart/form-data":
+        boundary = options.get(b"boundary", b"")
+        if not 0 < len(boundary) <= 200:
+            raise MalformedBody("expected a multipart boundary of 1 to 200 bytes")
+        body = await read_body(request, limits.body)
+        upload = _from_parts(_read_parts(body, boundary, limits), sample_fields)
+    elif media_type == b"application/json":
+        body = await read_body(request, limits.body)
+        upload = _from_json(parse_json(body), sample_fields)
+    else:
+        raise UnsupportedMedia("expected multipart/form-data or application/json")
+    _check_counts(upload, limits)
+    return upload
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the whole body; raise TooLarge as soon as it is more than `limit` bytes."""
+    return b"".join([chunk async for chunk in bounded(request, limit)])
+
+
+async def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body; raise TooLarge as soon as they are more than `limit` bytes."""
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    if size <= limit:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                break
+            yield chunk
+    if size > limit:
+        raise TooLarge(f"expected a body of at most {limit} bytes")
+
+
+def parse_json(body: bytes) -> Any:
+    """Return a strict JSON document: UTF-8, no NaN or Infinity, no duplicate keys."""
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_refuse_duplicates,
+        )
+    except (ValueError, RecursionError) as error:
+        raise MalformedBody("expected strict JSON in UTF-8, without duplicate keys") from error
+
+
+def read_sample(value: Any, where: str) -> Given:
+    """Return the sample that a JSON value describes.
+
+    One of `{"base64": …, "media_type": …}`, `{"text": …}`, `{"embedding": [float, …]}`.
+    """
+    match value:
+        case {"base64": str(encoded), **rest} if not rest.keys() - {"media_type"}:
+            try:
+                return Sample(base64.b64decode(encoded, validate=True))
+            except (binascii.Error, ValueError) as error:
+                raise InvalidParameter(f"{where}.base64", "expected standard base64") from error
+        case {"text": str(text), **rest} if not rest:
+            return Sample(_encode(text, f"{where}.text"), "text")
+        case {"embedding": list(numbers), **rest} if not rest:
+            return ReadyEmbedding(_read_numbers(numbers, f"{where}.embedding"))
+    raise InvalidParameter(
+        where, "expected {base64, media_type}, {text} or {embedding}, and nothing else"
+    )
+
+
+@dataclass(slots=True)
+class _Part:
+    """One part of a multipart body; a file if it has a file name, which is never looked at."""
+
+    name: str = ""
+    is_file: bool = False
+    content: bytearray = field(default_factory=bytearray)
+
+
+class _PartReader:
+    """Collects the parts that python-multipart finds, and stops at the first limit passed."""
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self.parts: list[_Part] = []
+        self.ended = False
+        self._limits = limits
+        self._header = bytearray()
+        self._value = bytearray()
+        self._disposition = b""
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, i, j: self._header.extend(data[i:j]),
+            "on_header_value": lambda data, i, j: self._value.extend(data[i:j]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._end_headers,
+            "on_part_data": self._add,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        if len(self.parts) >= self._limits.files + MOST_PARTS_BESIDE_SAMPLES:
+            raise TooLarge(f"expected at most {self._limits.files} files")
+        self.parts.append(_Part())
+        self._disposition = b""
+
+    def _end_header(self) -> None:
+        if bytes(self._header).lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise MalformedBody("expected every part to have a name")
+        part = self.parts[-1]
+        part.name = options[b"name"].decode("utf-8", "replace")
+        part.is_file = b"filename" in options
+
+    def _add(self, data: bytes, start: int, end: int) -> None:
+        part = self.parts[-1]
+        part.content.extend(data[start:end])
+        if len(part.content) > self._limits.file:
+            raise TooLarge(f"expected parts of at most {self._limits.file} bytes")
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def _read_parts(body: bytes, boundary: bytes, limits: UploadLimits) -> list[_Part]:
+    reader = _PartReader(limits)
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedBody("expected a multipart body that follows its boundary") from error
+    if not reader.ended:
+        raise MalformedBody("the multipart body ends before its closing boundary")
+    return reader.parts
+
+
+def _from_parts(parts: list[_Part], sample_fields: tuple[str, ...]) -> Upload:
+    upload = Upload(textual=True)
+    for part in parts:
+        content = bytes(part.content)
+        if part.name in sample_fields:
+            sample = Sample(content) if part.is_file else Sample(content, "text")
+            upload.samples.setdefault(part.name, []).append(sample)
+            continue
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedBody(f"{part.name}: expected UTF-8") from error
+        if part.is_file:
+            raise InvalidParameter(part.name, "expected a plain field, got a file")
+        upload.fields.setdefault(part.name, []).append(text)
+    return upload
+
+
+def _from_json(document: Any, sample_fields: tuple[str, ...]) -> Upload:
+    if not isinstance(document, dict):
+        raise InvalidParameter("body", "expected a JSON object")
+    upload = Upload()
+    for name, value in document.items():
+        if name not in sample_fields:
+            upload.fields[name] = value
+        elif isinstance(value, list):
+            upload.samples[name] = [read_sample(v, f"{name}[{i}]") for i, v in enumerate(value)]
+        else:
+            upload.samples[name] = [read_sample(value, name)]
+    return upload
+
+
+def _check_counts(upload: Upload, limits: UploadLimits) -> None:
+    samples = [sample for group in upload.samples.values() for sample in group]
+    embeddings = sum(isinstance(sample, ReadyEmbedding) for sample in samples)
+    if len(samples) - embeddings > limits.files:
+        raise TooLarge(f"expected at most {limits.files} files")
+    if embeddings > limits.embeddings:
+        raise TooLarge(f"expected at most {limits.embeddings} embeddings")
+    for sample in samples:
+        if isinstance(sample, Sample) and len(sample.content) > limits.file:
+            raise TooLarge(f"expected files of at most {limits.file} bytes")
+
+
+def _read_numbers(numbers: list[Any], where: str) -> Array:
+    if not all(type(number) in (float, int) for number in numbers):
+        raise InvalidParameter(where, "expected numbers")
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array(numbers, np.float64).astype(np.float32)
+    except OverflowError as error:
+        raise InvalidParameter(where, "expected numbers that fit float32") from error
+    if not np.isfinite(vector).all():
+        raise InvalidParameter(where, "expected numbers that fit float32")
+    return vector
+
+
+def _encode(text: str, where: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidParameter(where, "expected text without lone surrogates") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("duplicate keys")
+    return document

@@ -1,0 +1,87 @@
+"""How a body is described in openapi.yaml: as multipart and as JSON, from one model."""
+
+from typing import Any
+
+from service.fields import RequestFields
+from service.problems import MEDIA_TYPE, Problem
+
+SAMPLE: dict[str, Any] = {
+    "title": "Sample",
+    "description": "An image, clip or text, or an embedding that is ready to be compared.",
+    "oneOf": [
+        {
+            "type": "object",
+            "required": ["base64"],
+            "properties": {
+                "base64": {"type": "string", "format": "byte"},
+                "media_type": {"type": "string"},
+            },
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "required": ["text"],
+            "properties": {"text": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "required": ["embedding"],
+            "properties": {"embedding": {"type": "array", "items": {"type": "number"}}},
+            "additionalProperties": False,
+        },
+    ],
+}
+FILE = {"type": "string", "format": "binary"}
+STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 503, 504)
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": "A problem; docs/problems.md tells each type",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status in STATUSES
+}
+
+
+def body(
+    fields: type[RequestFields], *, one: tuple[str, ...] = (), many: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the request body of a route that takes these fields and samples, in both forms."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": _schema(fields, one, many, FILE)},
+                "application/json": {
+                    "schema": _schema(fields, one, many, {"$ref": "#/components/schemas/Sample"})
+                },
+            },
+        }
+    }
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the shapes that routes refer to by name."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Sample"] = SAMPLE
+    schemas["Problem"] = Problem.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return document
+
+
+def _schema(
+    fields: type[RequestFields],
+    one: tuple[str, ...],
+    many: tuple[str, ...],
+    sample: dict[str, Any],
+) -> dict[str, Any]:
+    schema = fields.model_json_schema()
+    samples = dict.fromkeys(one, sample)
+    samples |= {name: {"type": "array", "items": sample} for name in many}
+    schema["properties"] = samples | schema.get("properties", {})
+    if required := [*one, *schema.get("required", [])]:
+        schema["required"] = required
+    return schema

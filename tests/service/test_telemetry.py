@@ -1,0 +1,213 @@
+"""Prometheus series: all there from the start, and none that a request could add."""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.telemetry import GalleryState, ServedComparator, Telemetry
+
+INK = ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")
+ANY = st.text(max_size=20)
+
+
+def telemetry(galleries: tuple[str, ...] = ("default",)) -> Telemetry:
+    return Telemetry(
+        routes=["/identify", "/enroll"],
+        problems=["overloaded", "not-found"],
+        comparators=[INK],
+        galleries=galleries,
+        version="1.2.3",
+        commit="abc",
+    )
+
+
+def names(telemetry: Telemetry) -> set[str]:
+    """Each series as it is written, without its value."""
+    return {line.rpartition(" ")[0] for line in telemetry.exposition()[0].decode().split("\n")}
+
+
+def series(telemetry: Telemetry) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = telemetry.exposition()[0].decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return series(telemetry).get((name, frozenset(labels.items())))
+
+
+def test_an_error_ratio_has_its_zero_before_the_first_request() -> None:
+    fresh = telemetry()
+
+    errors = [
+        value(fresh, "kindred_http_requests_total", route=route, code="500")
+        for route in ("/identify", "/enroll", "_other")
+    ]
+
+    assert errors == [0, 0, 0]
+
+
+def test_a_request_is_counted_under_its_route_and_status() -> None:
+    seen = telemetry()
+
+    seen.request("/identify", 200, seconds=0.25, body_bytes=2000)
+    seen.request("/identify", 404, seconds=0.5, body_bytes=0)
+
+    by_route = {"route": "/identify"}
+    assert value(seen, "kindred_http_requests_total", code="200", **by_route) == 1
+    assert value(seen, "kindred_http_requests_total", code="404", **by_route) == 1
+    assert value(seen, "kindred_http_request_duration_seconds_sum", **by_route) == 0.75
+    assert value(seen, "kindred_http_request_duration_seconds_bucket", le="0.25", **by_route) == 1
+    assert value(seen, "kindred_http_request_body_bytes_sum", **by_route) == 2000
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(ANY, ANY, ANY), max_size=8))
+def test_no_request_can_add_a_series(words: list[tuple[str, str, str]]) -> None:
+    used = telemetry()
+    use_everything(used, "nothing listed", "nothing listed", "nothing listed")
+    before = names(used)
+
+    for name, problem, outcome in words:
+        use_everything(used, name, problem, outcome)
+
+    assert names(used) == before
+
+
+def use_everything(telemetry: Telemetry, name: str, problem: str, outcome: str) -> None:
+    telemetry.request(name, 99, seconds=0.1, body_bytes=1)
+    telemetry.problem(problem)
+    telemetry.stage(name, 0.1)
+    telemetry.batch(name, 3)
+    telemetry.queue(name, 0, 10)
+    telemetry.refused(name)
+    telemetry.enrolled(name, outcome, 1)
+    telemetry.identified(name, name, outcome, 0.5, 0.5)
+    telemetry.verified(name, match=True)
+    telemetry.galleries([GalleryState(name, 1, 1, 1, 0.05, 0.5, 100)])
+    telemetry.store_write(name, 0.1)
+    telemetry.ready_reasons([name])
+
+
+def test_ten_thousand_galleries_scrape_like_two() -> None:
+    few, many = telemetry(), telemetry()
+    default = GalleryState("default", 1, 2, 3, 0.05, 0.8, 150)
+
+    few.galleries([default, GalleryState("g0", 1, 2, 3, 0.05, 0.8, 150)])
+    many.galleries([default, *(GalleryState(f"g{i}", 1, 2, 3) for i in range(9_999))])
+
+    assert names(few) == names(many)
+    assert value(many, "kindred_galleries") == 10_000
+    assert value(many, "kindred_gallery_samples", gallery="_other") == 2 * 9_999
+    assert value(many, "kindred_gallery_samples", gallery="default") == 2
+
+
+def test_what_cannot_be_summed_is_shown_for_listed_galleries_only() -> None:
+    seen = telemetry(("default", "staff"))
+
+    seen.galleries(
+        [
+            GalleryState("default", 1, 2, 3, 0.05, 0.8, 150),
+            GalleryState("staff", 0, 0, 7, 0.01, None, None),
+            GalleryState("other", 1, 2, 3, 0.05, 0.8, 150),
+        ]
+    )
+
+    assert value(seen, "kindred_gallery_threshold_score", gallery="default") == 0.8
+    assert value(seen, "kindred_gallery_version", gallery="staff") == 7
+    assert value(seen, "kindred_gallery_threshold_score", gallery="staff") is None
+    assert value(seen, "kindred_gallery_version", gallery="_other") is None
+
+
+def test_a_deleted_gallery_leaves_no_promise_behind() -> None:
+    seen = telemetry()
+    seen.galleries([GalleryState("default", 5, 6, 7, 0.05, 0.8, 150)])
+
+    seen.galleries([])
+
+    assert value(seen, "kindred_gallery_threshold_score", gallery="default") is None
+    assert value(seen, "kindred_gallery_identities", gallery="default") == 0
+
+
+def test_a_probe_that_had_nothing_to_be_compared_with_enters_no_histogram() -> None:
+    seen = telemetry()
+
+    seen.identified("default", "ink@1", "unknown", score=None, p_value=None)
+
+    by_outcome = {"gallery": "default", "outcome": "unknown"}
+    assert value(seen, "kindred_identify_results_total", **by_outcome) == 1
+    assert value(seen, "kindred_identify_score_count", comparator="ink@1") == 0
+
+
+def test_a_reason_is_gone_once_it_no_longer_holds() -> None:
+    seen = telemetry()
+    seen.ready_reasons(["starting", "store-unavailable"])
+
+    seen.ready_reasons(["store-unavailable"])
+
+    assert value(seen, "kindred_ready_reasons", reason="starting") == 0
+    assert value(seen, "kindred_ready_reasons", reason="store-unavailable") == 1
+
+
+def test_a_request_is_in_progress_until_it_ends_however_it_ends() -> None:
+    seen = telemetry()
+
+    with contextlib.suppress(KeyError), seen.in_progress():
+        during = value(seen, "kindred_http_requests_in_progress")
+        raise KeyError
+
+    assert during == 1
+    assert value(seen, "kindred_http_requests_in_progress") == 0
+
+
+def test_a_blocked_event_loop_shows_as_lag() -> None:
+    seen = telemetry()
+
+    async def block() -> None:
+        watch = asyncio.create_task(seen.watch_event_loop(every=0.01))
+        await asyncio.sleep(0)
+        time.sleep(0.1)  # noqa: ASYNC251 - blocking is what is tested
+        await asyncio.sleep(0.001)
+        watch.cancel()
+
+    asyncio.run(block())
+
+    lag = value(seen, "kindred_event_loop_lag_seconds")
+    assert lag is not None
+    assert lag >= 0.08
+
+
+def test_more_than_twenty_galleries_of_their_own_are_refused() -> None:
+    with pytest.raises(ValueError, match="at most 20"):
+        telemetry(tuple(f"g{i}" for i in range(21)))
+
+
+def test_two_services_in_one_process_do_not_share_series() -> None:
+    one, other = telemetry(), telemetry()
+
+    one.barrier_failed()
+
+    assert value(one, "kindred_enroll_barrier_failures_total") == 1
+    assert value(other, "kindred_enroll_barrier_failures_total") == 0
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_has_nothing_to_say_against_the_exposition() -> None:
+    seen = telemetry()
+    seen.galleries([GalleryState("default", 1, 2, 3, 0.05, 0.8, 150)])
+
+    check = subprocess.run(
+        ["promtool", "check", "metrics"], input=seen.exposition()[0], capture_output=True
+    )
+
+    assert (check.returncode, check.stdout + check.stderr) == (0, b"")

@@ -1,0 +1,68 @@
+"""What one drawing could also have looked like: affine and elastic moves of a batch."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.recipe import Augmentation
+
+ELASTIC_CELLS = 4
+"""The elastic field is drawn on a 4×4 grid and smoothed up: strokes bend, they do not fray."""
+
+
+def augment(images: Tensor, turns: Tensor, how: Augmentation) -> Tensor:
+    """Return every image (n, c, h, w) turned by `turns` (n,) quarters, then moved at random.
+
+    Zero is the background: what comes in from outside the picture is zero. Draws from torch's
+    global generator.
+    """
+    n, _, h, w = images.shape
+    grid = functional.affine_grid(_affine(n, how), list(images.shape), align_corners=False)
+    grid = grid + how.elastic * _smooth_noise(n, h, w)  # (n, h, w, 2)
+    grid = torch.einsum("nij,nhwj->nhwi", _quarter_turns(turns), grid)
+    moved = functional.grid_sample(images, grid, align_corners=False)
+    return _thicken(moved, how.stroke) if how.stroke else moved
+
+
+def _affine(n: int, how: Augmentation) -> Tensor:
+    """Return n random maps (n, 2, 3) from output to input coordinates in [-1, 1]."""
+
+    def uniform(limit: float) -> Tensor:
+        return (torch.rand(n) * 2 - 1) * limit
+
+    angle, shear = uniform(math.radians(how.rotation)), uniform(math.radians(how.shear)).tan()
+    x, y = uniform(how.scale).exp(), uniform(how.scale).exp()
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack(
+        [
+            torch.stack([x * cos, x * (shear * cos - sin), uniform(2 * how.translation)], 1),
+            torch.stack([y * sin, y * (shear * sin + cos), uniform(2 * how.translation)], 1),
+        ],
+        1,
+    )
+
+
+def _quarter_turns(turns: Tensor) -> Tensor:
+    """Return the rotations (n, 2, 2) by `turns` × 90°."""
+    angle = turns * (math.pi / 2)
+    cos, sin = angle.cos().round(), angle.sin().round()
+    return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+
+
+def _smooth_noise(n: int, h: int, w: int) -> Tensor:
+    """Return displacement fields (n, h, w, 2) with values in [-2, 2]·share, smooth in space."""
+    coarse = torch.rand(n, 2, ELASTIC_CELLS, ELASTIC_CELLS) * 4 - 2
+    field = functional.interpolate(coarse, (h, w), mode="bicubic", align_corners=False)
+    return field.permute(0, 2, 3, 1)  # (n, 2, h, w) -> (n, h, w, 2)
+
+
+def _thicken(images: Tensor, limit: float) -> Tensor:
+    """Blend each image with its 3×3 maximum or minimum, by at most `limit`."""
+    amount = (torch.rand(len(images), 1, 1, 1) * 2 - 1) * limit
+    highest = functional.max_pool2d(images, 3, stride=1, padding=1)
+    lowest = -functional.max_pool2d(-images, 3, stride=1, padding=1)
+    return (
+        images + amount.clamp(min=0) * (highest - images) + amount.clamp(max=0) * (images - lowest)
+    )

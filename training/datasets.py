@@ -1,0 +1,135 @@
+"""Labelled files in a folder of folders, or in a zip of one."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from models_store.image import ImageLimits, prepare_image
+from models_store.manifest import ImageInput
+from models_store.sample import SampleOutOfBounds, Undecodable
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFile:
+    """One file: `identity` is its folder's path, `group` the first part of that path.
+
+    `drawer` is what follows the last underscore of the file's name ("0709_01.png" → "01"): who
+    made the sample. It is empty where the name has no underscore.
+    """
+
+    path: str
+    identity: str
+    group: str
+    drawer: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Images ready for an encoder, and whose they are; row i of every field is image i.
+
+    `labels` are positions in `identities`, `groups` positions in `group_names`. `broken` lists
+    the files that could not be decoded and are left out.
+    """
+
+    pixels: npt.NDArray[np.float32]  # (n, c, h, w)
+    labels: npt.NDArray[np.int64]  # (n,)
+    groups: npt.NDArray[np.int64]  # (n,)
+    drawers: npt.NDArray[np.str_]  # (n,)
+    identities: tuple[str, ...]
+    group_names: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> "LabelledImages":
+        """Return the chosen images, labels renumbered so that each stands for someone."""
+        kept, labels = np.unique(self.labels[rows], return_inverse=True)
+        kept_groups, groups = np.unique(self.groups[rows], return_inverse=True)
+        return LabelledImages(
+            self.pixels[rows],
+            labels.astype(np.int64),
+            groups.astype(np.int64),
+            self.drawers[rows],
+            tuple(self.identities[i] for i in kept),
+            tuple(self.group_names[i] for i in kept_groups),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Labelled files and how to read one; `chosen` keeps those of some groups or identities."""
+
+    files: tuple[LabelledFile, ...]
+    read: Callable[[str], bytes]
+
+    def chosen(self, keep: Callable[[LabelledFile], bool]) -> "Collection":
+        """Return the collection of the files for which `keep` is true."""
+        return Collection(tuple(file for file in self.files if keep(file)), self.read)
+
+    def images(
+        self,
+        spec: ImageInput,
+        progress: Callable[[Iterator[LabelledFile]], Iterator[LabelledFile]] = iter,
+    ) -> LabelledImages:
+        """Return all images as the encoder gets them when served; broken ones are reported."""
+        pixels, kept, broken = [], [], []
+        for file in progress(iter(self.files)):
+            try:
+                pixels.append(prepare_image(self.read(file.path), spec, ImageLimits()))
+                kept.append(file)
+            except (Undecodable, SampleOutOfBounds) as error:
+                broken.append(f"{file.path}: {error}")
+        identities = sorted({file.identity for file in kept})
+        group_names = sorted({file.group for file in kept})
+        return LabelledImages(
+            np.stack(pixels) if pixels else np.empty((0, *spec.shape), np.float32),
+            np.searchsorted(identities, [file.identity for file in kept]).astype(np.int64),
+            np.searchsorted(group_names, [file.group for file in kept]).astype(np.int64),
+            np.array([file.drawer for file in kept], np.str_),
+            tuple(identities),
+            tuple(group_names),
+            tuple(broken),
+        )
+
+
+def open_collection(path: Path) -> Collection:
+    """Return the image files below a folder, or in a zip, in the order of their paths.
+
+    A single folder around everything ("images_background/") is no part of an identity.
+    Raises FileNotFoundError where nothing lies at `path`.
+    """
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        return Collection(_labelled(names), lambda name: (path / name).read_bytes())
+    archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    return Collection(_labelled(archive.namelist()), archive.read)
+
+
+def read_splits(table: Path) -> dict[str, str]:
+    """Return group → split, from a tab-separated table whose first column names the group."""
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return {next(iter(row.values())): row["split"] for row in rows}
+
+
+def _labelled(names: list[str]) -> tuple[LabelledFile, ...]:
+    paths = sorted(PurePosixPath(name) for name in names if name.lower().endswith(SUFFIXES))
+    tops = {path.parts[0] for path in paths}
+    wrapped = len(tops) == 1 and all(len(path.parts) > 2 for path in paths)
+    files = []
+    for path in paths:
+        folder = path.parent.relative_to(next(iter(tops))) if wrapped else path.parent
+        _, _, drawer = path.stem.rpartition("_")
+        drawer = drawer if "_" in path.stem else ""
+        files.append(LabelledFile(str(path), str(folder), folder.parts[0], drawer))
+    return tuple(files)

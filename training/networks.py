@@ -1,0 +1,58 @@
+"""Encoders: pictures in, embeddings of norm 1 out."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.recipe import Network
+
+
+class ResidualEncoder(nn.Module):
+    """A small residual net: (n, c, h, w) -> (n, d), rows of norm 1.
+
+    The last feature map is flattened, not pooled: where a stroke lies tells characters apart.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], network: Network) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, network.stem, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(network.stem),
+            nn.ReLU(inplace=True),
+        )
+        ins = (network.stem, *network.widths)
+        self.blocks = nn.Sequential(
+            *(_Block(a, b) for a, b in zip(ins, network.widths, strict=False))
+        )
+        for _ in range(1 + len(network.widths)):
+            height, width = -(-height // 2), -(-width // 2)
+        self.dropout = nn.Dropout(network.dropout)
+        self.project = nn.Linear(network.widths[-1] * height * width, network.dimension)
+        # Centred before they are normalised: else all first embeddings point the same way, and
+        # a fit spends its first epochs on nothing else.
+        self.centre = nn.BatchNorm1d(network.dimension, affine=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the embeddings (n, d) of inputs (n, c, h, w)."""
+        maps = self.blocks(self.stem(image))  # (n, c, h, w) -> (n, width, h', w')
+        embedding = self.centre(self.project(self.dropout(maps.flatten(1))))  # -> (n, d)
+        return functional.normalize(embedding, dim=1)
+
+
+class _Block(nn.Module):
+    """Two 3×3 convolutions that halve the picture, around an averaging shortcut."""
+
+    def __init__(self, ins: int, outs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(ins, outs, 3, stride=2, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outs)
+        self.second = nn.Conv2d(outs, outs, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outs)
+        self.shortcut = nn.Conv2d(ins, outs, 1, stride=2, bias=False)
+        self.shortcut_norm = nn.BatchNorm2d(outs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = torch.relu(self.first_norm(self.first(maps)))
+        inner = self.second_norm(self.second(inner))
+        return torch.relu(inner + self.shortcut_norm(self.shortcut(maps)))

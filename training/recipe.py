@@ -1,0 +1,111 @@
+"""A recipe: everything that decides what a fit learns, in one short TOML file."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models_store.manifest import ImageInput, Name
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Part):
+    """Where the samples lie: a folder of folders or a zip of one, and which groups train.
+
+    `files` and `splits` are relative to the folder that `--data` names. `held_back` lists
+    identities that neither train, calibrate nor enter the cohort, such as those of the demo.
+    """
+
+    name: str
+    licence: str
+    url: str
+    root: Path
+    files: Path
+    splits: Path
+    held_back: tuple[str, ...] = ()
+
+
+class Network(_Part):
+    """A residual encoder: a stem of stride 2, then one block that halves the picture per width."""
+
+    stem: Count
+    widths: tuple[Count, ...]
+    dimension: Count
+    dropout: Share = 0.0
+
+
+class Batches(_Part):
+    """P labels × K samples, labels of one group in runs of `kin`.
+
+    `quarter_turns` makes each identity three further labels, on its sides and on its head.
+    """
+
+    labels: Count
+    samples: Count
+    kin: Count = 1
+    quarter_turns: bool = True
+
+
+class Augmentation(_Part):
+    """How far one drawing is moved before each step; everything is drawn uniformly.
+
+    Degrees for `rotation` and `shear`, shares of the picture for `translation` and `elastic`
+    (largest local displacement), `scale` as a log-range, `stroke` the largest share of a
+    one-pixel dilation or erosion.
+    """
+
+    rotation: float = 0.0
+    shear: float = 0.0
+    scale: float = 0.0
+    translation: float = 0.0
+    elastic: float = 0.0
+    stroke: Share = 0.0
+
+
+class Loss(_Part):
+    """A loss of pytorch-metric-learning, by our short name, with its own parameters."""
+
+    kind: Literal["multi-similarity", "supcon", "cosface", "subcenter-arcface", "proxy-anchor"]
+    parameters: dict[str, float] = {}
+    weight: float = 1.0
+
+
+class Optimisation(_Part):
+    """AdamW on a one-cycle cosine schedule; the weights that count are their moving average."""
+
+    epochs: Count
+    learning_rate: float
+    proxy_learning_rate: float = 0.0
+    weight_decay: float = 0.0
+    warm_up: Share = 0.1
+    average_decay: Share = 0.99
+    validate_every: Count = 5
+
+
+class Recipe(_Part):
+    """What is trained, on what, and how it is called once it is exported."""
+
+    name: Name
+    version: Name
+    description: str
+    licence: str
+    seed: int
+    data: Source
+    input: ImageInput
+    network: Network
+    batches: Batches
+    augmentation: Augmentation
+    losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
+    optimisation: Optimisation
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a TOML file; raises pydantic's ValidationError on any stray field."""
+    return Recipe.model_validate(tomllib.loads(path.read_text()))

@@ -1,0 +1,72 @@
+"""P×K batches: as many labels as asked, each with as many samples as asked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class BalancedBatches:
+    """Batches of exactly `labels_per_batch` labels × `samples_per_label` samples.
+
+    An epoch shows every label once, in a new order, short of the last ones that fill no batch.
+    Labels of one group come in runs of up to `kin`: the alphabet's other characters are the
+    impostors worth learning from, and chance alone would seldom put two in one batch.
+
+    A label with fewer samples than asked repeats them, each as often as any other give or take
+    one, so that the counts stay exact. The same seed and epoch give the same batches, which is
+    why a resumed fit goes on as if it had never stopped.
+    """
+
+    labels: Rows  # (n,)
+    groups: Rows  # (n,)
+    labels_per_batch: int
+    samples_per_label: int
+    kin: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise ValueError(
+                f"a batch asks for {self.labels_per_batch} labels, "
+                f"there are {len(np.unique(self.labels))}"
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(np.unique(self.labels)) // self.labels_per_batch
+
+    def epoch(self, number: int) -> Iterator[Rows]:
+        """Yield the rows of each batch, (P·K,), samples of one label side by side."""
+        random = np.random.default_rng((self.seed, number))
+        by_label = _split(np.arange(len(self.labels)), self.labels)
+        order = self._order(np.array([self.groups[rows[0]] for rows in by_label]), random)
+        for start in range(0, len(self) * self.labels_per_batch, self.labels_per_batch):
+            batch = order[start : start + self.labels_per_batch]
+            yield np.concatenate([self._draw(by_label[label], random) for label in batch])
+
+    def _order(self, group_of: Rows, random: np.random.Generator) -> Rows:
+        """Return every label once: runs of kin, the runs in random order."""
+        shuffled = random.permutation(len(group_of))
+        families = _split(shuffled, group_of[shuffled])
+        runs = [
+            family[start : start + self.kin]
+            for family in families
+            for start in range(0, len(family), self.kin)
+        ]
+        return np.concatenate([runs[i] for i in random.permutation(len(runs))])
+
+    def _draw(self, rows: Rows, random: np.random.Generator) -> Rows:
+        rounds = -(-self.samples_per_label // len(rows))
+        drawn = np.concatenate([random.permutation(rows) for _ in range(rounds)])
+        return drawn[: self.samples_per_label]
+
+
+def _split(rows: Rows, by: Rows) -> list[Rows]:
+    """Return `rows` in one array for each value of `by`, in the order of the values."""
+    order = np.argsort(by, kind="stable")
+    return np.split(rows[order], np.flatnonzero(np.diff(by[order])) + 1)
