@@ -14,9 +14,11 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 
 FROM base-${VARIANT} AS base
+# ONNX Runtime would tell Microsoft about the models that it loads.
 ENV PATH=/opt/kindred/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1
 WORKDIR /app
 
 # What we depend on changes seldom and is large: a layer of its own, before our own files.

@@ -3,28 +3,66 @@
 from index.clustering import Cluster, Clustering, leader, linkage
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.faiss_gallery import FaissGallery
-from index.gallery import Embeddings, Gallery, Metric, Neighbours, Reference
-from index.identification import Identification, Identifier
+from index.gallery import (
+    BadEmbeddings,
+    DimensionMismatch,
+    DuplicateKey,
+    Embeddings,
+    Gallery,
+    Metric,
+    Neighbours,
+    NotFinite,
+    NotUnit,
+    Reference,
+    UnknownKey,
+    distances,
+)
+from index.identification import (
+    CandidateIdentity,
+    Evidence,
+    Identification,
+    Identifier,
+    Outcome,
+    Reason,
+)
+from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
-from index.roster import Rule, Score
+from index.posterior import PosteriorModel, Trials, fit_posterior
+from index.roster import Rule, Score, Scores
 
 __all__ = [
+    "BadEmbeddings",
+    "CandidateIdentity",
     "Cluster",
     "Clustering",
     "Cohort",
+    "DimensionMismatch",
+    "DuplicateKey",
     "Embeddings",
+    "Evidence",
     "FaissGallery",
     "Gallery",
+    "GenuineScores",
     "Identification",
     "Identifier",
     "Metric",
     "Neighbours",
+    "NotFinite",
+    "NotUnit",
     "NumpyGallery",
+    "Outcome",
+    "PosteriorModel",
+    "Reason",
     "Reference",
     "Rule",
     "Score",
+    "Scores",
     "Source",
     "TargetUnresolvable",
+    "Trials",
+    "UnknownKey",
+    "distances",
+    "fit_posterior",
     "leader",
     "linkage",
 ]

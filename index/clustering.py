@@ -172,8 +172,11 @@ def _cluster(i: int, members: Labels, rows: Embeddings, score: Score, metric: Me
     if size == 1:
         return Cluster(i, 1, (int(members[0]),), int(members[0]), None)
     order = np.lexsort(rows.T)  # equal means go the same way whatever the order of the input
-    own = [block.sum(axis=1) for _, block in _blocks(rows[order], score, metric)]
-    totals = np.concatenate(own) - score(np.zeros(1))
+    others = [
+        scores.sum(axis=1) - scores.diagonal(offset=start)
+        for start, scores in _blocks(rows[order], score, metric)
+    ]
+    totals = np.concatenate(others)
     medoid = members[order[int(totals.argmax())]]
     mean = float(totals.sum() / (size * (size - 1)))
     return Cluster(i, size, tuple(members.tolist()), int(medoid), mean)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from index.gallery import (
     Embeddings,
@@ -71,7 +70,7 @@ class FaissGallery:
         with self._lock.reading():
             k = min(k, len(self._row))
             if len(asked) == 0 or 2 * k >= len(self._row):
-                return self._among(asked, np.arange(len(self._row)), k)
+                return self._exhaustive(asked, k)
             return self._shortlisted(asked, k)
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
@@ -95,8 +94,10 @@ class FaissGallery:
                 probes[pending], self._embeddings[:count], depth, _FAISS_METRIC[self.metric]
             )
             for i, row in zip(pending, rows, strict=True):
-                nearest = self._among(probes[i : i + 1], row, k)
-                keys[i], far[i] = nearest.keys[0], nearest.distances[0]
+                exact = distances(probes[i : i + 1], self._embeddings[row], self.metric)[0]
+                own = self._keys[row]
+                order = np.lexsort((own, exact))[:k]
+                keys[i], far[i] = own[order], exact[order]
             settled = self._nearest_outside(probes[pending], rough[:, -1]) > far[pending, -1]
             pending = pending[~settled] if depth < count else pending[:0]
             depth *= 4
@@ -114,10 +115,11 @@ class FaissGallery:
             outside = np.sqrt(np.maximum(last - _ROUNDING * (3 * norms + 2 * last), 0))
         return outside
 
-    def _among(self, probes: Embeddings, rows: npt.NDArray[np.intp], k: int) -> Neighbours:
-        """Return the k nearest of these rows to each probe, exactly."""
-        far = distances(probes, self._embeddings[rows], self.metric)
-        keys = np.broadcast_to(self._keys[rows], far.shape)
+    def _exhaustive(self, probes: Embeddings, k: int) -> Neighbours:
+        """Sort every distance: as cheap, where a large part of them is asked for."""
+        count = len(self._row)
+        far = distances(probes, self._embeddings[:count], self.metric)
+        keys = np.broadcast_to(self._keys[:count], far.shape)
         order = np.lexsort((keys, far), axis=1)[:, :k]
         return Neighbours(
             np.take_along_axis(keys, order, axis=1), np.take_along_axis(far, order, axis=1)

@@ -75,8 +75,18 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
     def surprise(parameters: Scores) -> float:
         return float(np.mean([_surprise(parameters, each) for each in given]))
 
-    best = minimize(surprise, np.array([1.0, 0.0, 1.0, 0.0]), method="BFGS").x.tolist()
-    return PosteriorModel(rule, *best, (min(sizes), max(sizes)), (min(samples), max(samples)))
+    slope, unknown, by_identities, by_samples = minimize(
+        surprise, np.array([1.0, 0.0, 1.0, 0.0]), method="BFGS"
+    ).x.tolist()
+    return PosteriorModel(
+        rule=rule,
+        slope=slope,
+        unknown=unknown,
+        by_identities=by_identities,
+        by_samples=by_samples,
+        identities=(min(sizes), max(sizes)),
+        samples=(min(samples), max(samples)),
+    )
 
 
 def _surprise(parameters: Scores, trials: Trials) -> float:

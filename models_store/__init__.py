@@ -6,6 +6,8 @@ from models_store.image import ImageLimits
 from models_store.manifest import BundleRefused, Manifest, Modality, Rule, Side
 from models_store.sample import (
     Degenerate,
+    Given,
+    ReadyEmbedding,
     Sample,
     SampleOutOfBounds,
     Undecodable,
@@ -18,9 +20,11 @@ __all__ = [
     "Comparator",
     "Degenerate",
     "Device",
+    "Given",
     "ImageLimits",
     "Manifest",
     "Modality",
+    "ReadyEmbedding",
     "Refusal",
     "Rule",
     "Sample",

@@ -92,26 +92,36 @@ class OperatingPoint(_Card):
 
 
 class PosteriorModel(_Card):
-    """A logistic model of "the first candidate is right", fitted on simulated galleries.
+    """The parameters of `index.PosteriorModel`, as `index.fit_posterior` gives them.
 
-    `logit = intercept + coefficients · (logit best score, logit gap to the runner-up,
-    log N, log samples per identity)`, for `prior_known` = 0.5. Outside the fitted ranges of
-    identities and samples the service answers `null`.
+    Outside the fitted ranges of identities and mean samples the service answers `null`.
     """
 
     rule: Rule
-    intercept: float
-    coefficients: tuple[float, float, float, float]
+    slope: float
+    unknown: float
+    by_identities: float
+    by_samples: float
     identities: tuple[int, int]
-    samples: tuple[int, int]
+    samples: tuple[float, float]
+
+
+class GenuineScores(_Card):
+    """What held-out identities score for their own probes, by how many samples they have.
+
+    A few hundred quantiles of each are enough; `index.GenuineScores` tells how they are used.
+    """
+
+    rule: Rule
+    by_samples: dict[int, tuple[Share, ...]]
 
 
 class Calibration(_Card):
-    """What was chosen on held-out identities: the fusion rule, the cluster cut, the posterior."""
+    """What was chosen on held-out identities: the fusion rule, the cluster cut, the price."""
 
     rule: Rule = "max"
     cluster_threshold: Share = 0.5
-    genuine_scores: tuple[Share, ...] = ()
+    genuine: GenuineScores | None = None
     posterior: PosteriorModel | None = None
 
 

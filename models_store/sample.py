@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from models_store.manifest import Modality
 
 
@@ -14,6 +17,16 @@ class Sample:
 
     content: bytes
     modality: Modality | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEmbedding:
+    """An embedding that the client computed, float32 of shape (d,)."""
+
+    values: npt.NDArray[np.float32]
+
+
+Given = Sample | ReadyEmbedding
 
 
 class Undecodable(Exception):

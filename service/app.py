@@ -7,12 +7,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+import numpy as np
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from index import FaissGallery, Identifier
+from index import FaissGallery, GenuineScores, Identifier, PosteriorModel
 from models_store import Comparator, ImageLimits, Shelf, newest, open_shelf
 from service.access import Door
 from service.durable_redis import DurableRedis
@@ -163,11 +164,19 @@ def _assemble(
 def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
     """Return an empty index that compares as the comparator does."""
     manifest = comparator.manifest
+    calibration = manifest.calibration
+    posterior, genuine = calibration.posterior, calibration.genuine
     return Identifier(
         lambda: FaissGallery(manifest.dimension, manifest.distance),
         comparator.score,
         comparator.cohort,
-        rule=state.settings.rule or manifest.calibration.rule,
+        rule=state.settings.rule or calibration.rule,
+        posterior=PosteriorModel(**posterior.model_dump()) if posterior else None,
+        genuine=GenuineScores(
+            genuine.rule, {n: np.array(scores) for n, scores in genuine.by_samples.items()}
+        )
+        if genuine
+        else None,
     )
 
 

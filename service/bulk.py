@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from service.fields import BulkLine
+from service.parameters import InvalidParameter
 from service.problems import kind_of
 from service.recogniser import Recogniser
-from service.uploads import InvalidParameter, TooLarge, parse_json, read_sample
+from service.uploads import TooLarge, parse_json, read_sample
 
 LINES_AT_ONCE = 64
 """Lines that are embedded and written together, so that they share model runs and fsyncs."""

@@ -104,11 +104,12 @@ class DurableRedis:
             protocol=2,
         )
         self._redis: Redis = Redis.from_pool(pool)
-        self._barrier_ms = int(timeout * 750)  # less than we listen, so that we hear its answer
+        # Shorter than we listen, for the server looks at its clock ten times a second only.
+        self._barrier_ms = int(1000 * max(timeout / 2, timeout - 0.5))
         self._fsync = fsync
         self._replicas = replicas
         self._assert_durable = assert_durable
-        self._barrier: tuple[Word, ...] | None = None  # None: the server was not asked yet
+        self._barrier: list[tuple[Word, ...]] | None = None  # None: the server was not asked yet
 
     async def read(self, *command: Word) -> Any:
         """Return the answer to one command that changes nothing."""
@@ -161,39 +162,42 @@ class DurableRedis:
 
         The barrier vouches only for what its own connection wrote.
         """
-        if self._barrier is None:
-            self._barrier = await self._choose_barrier()
+        barrier = self._barrier
+        if barrier is None:
+            barrier = self._barrier = await self._choose_barrier()
         async with self._redis.pipeline(transaction=False) as pipe:
-            for words in filter(None, (command, self._barrier)):
+            for words in (command, *barrier):
                 pipe.execute_command(*words)
-            answer, *vouched = await pipe.execute(raise_on_error=False)
+            answer, *confirmed = await pipe.execute(raise_on_error=False)
         if isinstance(answer, RedisError):
             raise answer
-        for acknowledged in vouched:
-            self._believe(acknowledged)
+        for (name, wanted, *_), copies in zip(barrier, confirmed, strict=True):
+            self._believe(str(name), int(wanted), copies)
         return answer
 
-    async def _choose_barrier(self) -> tuple[Word, ...]:
-        """Return the server's command that waits until a write is durable; empty for none.
+    async def _choose_barrier(self) -> list[tuple[Word, ...]]:
+        """Return the commands that wait until a write is on disk and on the replicas.
 
         Without WAITAOF (Redis before 7.2), `appendfsync always` answers only after the fsync.
+        WAITAOF could count replicas too, but they tell of their disks once a second only.
         """
+        barrier: list[tuple[Word, ...]] = []
         waitaof, *_ = await self._ask("COMMAND INFO", "WAITAOF")
         if self._fsync == "always" and waitaof:
-            return ("WAITAOF", 1, self._replicas, self._barrier_ms)
+            barrier.append(("WAITAOF", 1, 0, self._barrier_ms))
         if self._replicas:
-            return ("WAIT", self._replicas, self._barrier_ms)
-        return ()
+            barrier.append(("WAIT", self._replicas, self._barrier_ms))
+        return barrier
 
-    def _believe(self, acknowledged: Any) -> None:
-        """Take the barrier's answer, how many copies there are, or raise `NotDurable`."""
-        _, *wanted, _ = self._barrier or ("", "")
-        copies = acknowledged if isinstance(acknowledged, list) else [acknowledged]
-        if isinstance(acknowledged, RedisError):
+    def _believe(self, command: str, wanted: int, confirmed: Any) -> None:
+        """Take how many copies the barrier has counted, or raise `NotDurable`."""
+        if isinstance(confirmed, RedisError):
             self._barrier = None  # perhaps another server by now: ask it again
-            raise NotDurable(f"the store cannot confirm its writes: {acknowledged}")
-        if any(got < int(want) for got, want in zip(copies, wanted, strict=True)):
-            raise NotDurable(f"the write is on {copies} of {wanted} disks and replicas so far")
+            raise NotDurable(f"the store cannot confirm its writes: {confirmed}")
+        copies = confirmed[0] if isinstance(confirmed, list) else confirmed
+        if copies < wanted:
+            places = {"WAITAOF": "the disk", "WAIT": f"{wanted} replicas, only {copies}"}
+            raise NotDurable(f"the write is not known to be on {places[command]}")
 
     async def _settings(self) -> list[str]:
         """Return what is wrong with the settings that INFO does not show."""
@@ -214,15 +218,16 @@ class DurableRedis:
 
 def _reasons(info: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a server, from what it says about itself."""
+    if info["loading"]:
+        return ["it is still reading its data"]
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
+    policy = info["maxmemory_policy"]
     faults = {
         f"its version is {info['redis_version']}, older than 7.0": version < _OLDEST,
-        "it is still reading its data": info["loading"] != 0,
         f"it is a {info['role']}, not a master": info["role"] != "master",
         "it keeps no append-only file": info["aof_enabled"] != 1,
         "its last write to the append-only file failed": info["aof_last_write_status"] != "ok",
-        f"it may evict keys ({info['maxmemory_policy']})": info["maxmemory_policy"]
-        != "noeviction",
+        f"it may evict keys ({policy})": policy != "noeviction",
     }
     return [reason for reason, found in faults.items() if found]
 

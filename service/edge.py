@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.access import Door
 from service.identities import NotDurable
 from service.logs import request_line
+from service.parameters import InvalidParameter
 from service.problems import (
     INTERNAL,
     MALFORMED_REQUEST,
@@ -29,7 +30,6 @@ from service.problems import (
     kind_of,
 )
 from service.telemetry import OTHER, Telemetry
-from service.uploads import InvalidParameter
 
 BARRIER_MISSED = PROBLEMS[NotDurable].slug
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -62,8 +62,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["state"] = {"facts": Facts()}
         call = _Call(scope, receive, send)
+        scope["state"] = {"facts": Facts(), "request_id": call.id}
         with self._telemetry.in_progress():
             try:
                 self._door.check(scope["method"], scope["path"], call.headers)
@@ -145,10 +145,10 @@ class _Call:
         await self._send(message)
 
 
-def problem_response(kind: Kind, detail: str, request_id: str | None = None) -> Response:
+def problem_response(kind: Kind, detail: str, request_id: str) -> Response:
     """Return the response that tells a problem."""
-    instance = f"urn:request:{request_id}" if request_id else None
-    body = kind.problem(detail or kind.title, instance).model_dump_json(exclude_none=True)
+    problem = kind.problem(detail or kind.title, f"urn:request:{request_id}")
+    body = problem.model_dump_json(exclude_none=True)
     headers = {"X-Problem": kind.slug}  # for the edge, which takes it off
     if kind.retry_after is not None:
         headers["Retry-After"] = str(kind.retry_after)
@@ -157,15 +157,15 @@ def problem_response(kind: Kind, detail: str, request_id: str | None = None) -> 
     return Response(body, kind.status, headers, MEDIA_TYPE)
 
 
-async def tell_framework_error(_request: Request, error: Exception) -> Response:
+async def tell_framework_error(request: Request, error: Exception) -> Response:
     """Answer the framework's own errors as problems: no route, no method, a bad parameter."""
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
         invalid = InvalidParameter(where, first["msg"])
-        return problem_response(kind_of(invalid), str(invalid))
+        return problem_response(kind_of(invalid), str(invalid), request.state.request_id)
     status = error.status_code if isinstance(error, HTTPException) else 500
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(status, MALFORMED_REQUEST)
-    response = problem_response(kind, kind.title)
+    response = problem_response(kind, kind.title, request.state.request_id)
     response.headers.update(getattr(error, "headers", None) or {})
     return response

@@ -127,7 +127,7 @@ class EmbeddedRedis:
 
     async def _start_server(self) -> None:
         log_begins = self._log.stat().st_size if self._log.exists() else 0
-        self._process = await asyncio.to_thread(self._spawn)
+        self._process = self._spawn()
         waiting_until = time.monotonic() + self._patience
         while (answer := await asyncio.to_thread(_ping, self._socket)) != "+PONG":
             if answer.startswith("-LOADING"):

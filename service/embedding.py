@@ -12,6 +12,8 @@ import numpy as np
 from models_store import (
     Comparator,
     Degenerate,
+    Given,
+    ReadyEmbedding,
     Sample,
     SampleOutOfBounds,
     Side,
@@ -21,7 +23,6 @@ from models_store import (
 )
 from models_store.comparator import Array
 from service.batching import Batcher, Embedded, Overloaded
-from service.uploads import Given, ReadyEmbedding
 
 UNUSABLE = (Undecodable, SampleOutOfBounds, Degenerate, WrongDimension, WrongModality)
 """What may be wrong with one sample of many without sinking the others."""

@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from service.uploads import InvalidParameter, MalformedBody, Upload, parse_json
+from service.parameters import InvalidParameter
+from service.uploads import MalformedBody, Upload, parse_json
 
 GALLERY_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 RESERVED_IN_NAMES = frozenset(':{}*/\\<>"%?')

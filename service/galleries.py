@@ -90,8 +90,8 @@ class Galleries:
             return replica
         if title := self._unserved.get(name):
             raise ModelMismatch(f"the gallery belongs to {title}, which is not served here")
-        if not self._started:
-            raise NotReady("galleries are still being read from the store")
+        if not self._started or name == DEFAULT_GALLERY:
+            raise NotReady("galleries are still to be read from the store")
         raise UnknownGallery("there is no such gallery")
 
     def demand_writable(self) -> None:
@@ -101,7 +101,7 @@ class Galleries:
 
     async def _ensure_default(self) -> None:
         """Make the gallery `default` where there is none: it always exists."""
-        if self._default is None or DEFAULT_GALLERY in self._replicas:
+        if self._default is None or self._findings or DEFAULT_GALLERY in self._replicas:
             return
         with contextlib.suppress(GalleryExists):
             await self._store.create_gallery(

@@ -32,8 +32,9 @@ from service.identities import (
     UnknownIdentity,
     UnknownSample,
 )
+from service.parameters import InvalidParameter
 from service.recogniser import ReplicaBehind, UnknownComparator
-from service.uploads import InvalidParameter, MalformedBody, TooLarge, UnsupportedMedia
+from service.uploads import MalformedBody, TooLarge, UnsupportedMedia
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENT = "/docs/problems.md"

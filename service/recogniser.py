@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import Clustering, Identification, Rule, TargetUnresolvable, leader, linkage
-from models_store import Comparator, Sample, Side, newest
+from models_store import Comparator, Given, Sample, Side, newest
 from service.embedding import EmbeddedSamples, Embedder, Timings
 from service.galleries import Galleries
 from service.identities import (
@@ -27,8 +27,8 @@ from service.identities import (
     StoredCohort,
     StoreError,
 )
+from service.parameters import InvalidParameter
 from service.replica import Replica
-from service.uploads import Given, InvalidParameter
 
 T = TypeVar("T")
 Method = Literal["linkage", "leader"]
@@ -37,6 +37,10 @@ PROBES: Side = "a"
 REFERENCES: Side = "b"
 DEFAULT_FMR = 0.01
 """What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
+
+
+EVEN_ODDS = 0.5
+"""The share of probes that are of anybody enrolled, where the gallery does not say."""
 
 
 class UnknownComparator(LookupError):
@@ -180,7 +184,7 @@ class Recogniser:
         name: str,
         comparator: str | None = None,
         *,
-        rule: str | None = None,
+        rule: Rule | None = None,
         target_fpir: float | None = None,
         prior_known: float | None = None,
         keep_samples: bool = False,
@@ -271,6 +275,7 @@ class Recogniser:
                 threshold=threshold,
                 k=k,
                 top=top,
+                prior_known=replica.state.settings.prior_known or EVEN_ODDS,
             )
         )
         return Identifications(

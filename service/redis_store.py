@@ -3,20 +3,18 @@
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from service import redis_records as records
 from service.durable_redis import DurableRedis, Script
 from service.identities import (
     Change,
-    Embedding,
     Enrolled,
-    EnrolledSample,
     Enrollment,
     GalleryExists,
     GallerySettings,
@@ -27,7 +25,6 @@ from service.identities import (
     References,
     StoredCohort,
     StoredIdentity,
-    StoredSample,
     UnknownGallery,
     metadata_json,
 )
@@ -65,15 +62,15 @@ class RedisIdentityStore:
     async def galleries(self) -> list[GalleryState]:
         """Return every gallery, ordered by name."""
         names = sorted({name for name, _ in await self._entries()})
-        records = await self._redis.read_together(*(("HGETALL", _root(name)) for name in names))
-        return [_state(record) for record in records if record]
+        found = await self._redis.read_together(*(("HGETALL", _root(name)) for name in names))
+        return [records.state(record) for record in found if record]
 
     async def gallery(self, name: str) -> GalleryState:
         """Return one gallery."""
         record = await self._redis.read("HGETALL", _root(name))
         if not record:
             raise UnknownGallery("there is no such gallery")
-        return _state(record)
+        return records.state(record)
 
     async def delete_gallery(self, name: str) -> None:
         """Delete a gallery, and then all that it held."""
@@ -104,27 +101,31 @@ class RedisIdentityStore:
             enrollment.payload,
             *samples,
         )
-        return _enrolled(json.loads(answer), replayed=bool(replayed))
+        return records.enrolled(json.loads(answer), replayed=bool(replayed))
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity with all its samples, or raise `UnknownIdentity`."""
-        return _change(await self._run(_FORGET, gallery, self._log_length, identity, ""))
+        return records.change(await self._run(_FORGET, gallery, self._log_length, identity, ""))
 
     async def forget_sample(self, gallery: str, identity: str, sample: int) -> Change:
         """Forget one sample, or raise `UnknownIdentity` or `UnknownSample`."""
-        return _change(await self._run(_FORGET, gallery, self._log_length, identity, sample))
+        return records.change(
+            await self._run(_FORGET, gallery, self._log_length, identity, sample)
+        )
 
     async def update_metadata(
         self, gallery: str, identity: str, metadata: Metadata | None
     ) -> Change:
         """Replace an identity's metadata, or raise `UnknownIdentity`."""
         text = metadata_json(metadata)
-        return _change(await self._run(_DESCRIBE, gallery, self._log_length, identity, text))
+        return records.change(
+            await self._run(_DESCRIBE, gallery, self._log_length, identity, text)
+        )
 
     async def put_cohort(self, gallery: str, digest: str, cohort: StoredCohort) -> Change:
         """Replace the gallery's own strangers, or raise `ModelMismatch`."""
         embeddings = cohort.embeddings.astype("<f4")
-        change = await self._run(
+        written = await self._run(
             _COHORT,
             gallery,
             self._log_length,
@@ -133,7 +134,7 @@ class RedisIdentityStore:
             cohort.identities.astype("<i8").tobytes(),
             embeddings.tobytes(),
         )
-        return _change(change)
+        return records.change(written)
 
     async def cohort(self, gallery: str) -> StoredCohort | None:
         """Return the gallery's own strangers; None when it has none of its own."""
@@ -141,19 +142,19 @@ class RedisIdentityStore:
         if identities is None:
             return None
         numbers = np.frombuffer(identities, "<i8")
-        return StoredCohort(_rows(embeddings, len(numbers)), numbers)
+        return StoredCohort(records.rows(embeddings, len(numbers)), numbers)
 
     async def identity(self, gallery: str, name: str) -> StoredIdentity:
         """Return one identity, or raise `UnknownIdentity`."""
         [found] = json.loads(await self._run(_LIST, gallery, name, 0, 1))
-        return _identity(*found)
+        return records.identity(*found)
 
     async def identities(
         self, gallery: str, after: int = 0, limit: int = 100
     ) -> list[StoredIdentity]:
         """Return identities in the order they came, those numbered above `after`."""
         found = json.loads(await self._run(_LIST, gallery, "", after, limit))
-        return [_identity(*one) for one in found]
+        return [records.identity(*one) for one in found]
 
     async def changes(self, gallery: str, since: Position, limit: int = 1000) -> list[Change]:
         """Return the changes after `since`, oldest first; raise `OutOfStep` when it cannot."""
@@ -164,7 +165,7 @@ class RedisIdentityStore:
         )
         if lineage is None:
             raise UnknownGallery("there is no such gallery")
-        changes = [_logged(key, fields) for key, fields in entries]
+        changes = [records.logged(key, fields) for key, fields in entries]
         reached = since
         for change in changes:
             follows = (change.version, change.previous) == (reached.version + 1, reached.hash)
@@ -181,7 +182,7 @@ class RedisIdentityStore:
         after = b"0"
         while after:
             after, about, rows = await self._run(_REFERENCES, gallery, at.lineage, after, _CHUNK)
-            references = _references(json.loads(about), rows)
+            references = records.references(json.loads(about), rows)
             if len(references.samples):
                 yield references
 
@@ -192,7 +193,7 @@ class RedisIdentityStore:
         _, about, rows = await self._run(
             _REFERENCES, gallery, at.lineage, "", "", *sorted(identities)
         )
-        return _references(json.loads(about), rows)
+        return records.references(json.loads(about), rows)
 
     async def check(self) -> list[str]:
         """Return why the store must not be trusted with writes; empty when all is well."""
@@ -248,82 +249,3 @@ def _doomed(gallery: str) -> str:
 def _hashed(key: str | None) -> str:
     """Return a name for an idempotency key that tells nothing of what the client put in it."""
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
-
-
-def _moment(milliseconds: str | bytes) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-
-
-def _state(record: Mapping[bytes, bytes]) -> GalleryState:
-    position = Position(
-        lineage=record[b"lineage"].decode(),
-        version=int(record[b"version"]),
-        hash=record[b"hash"].decode(),
-    )
-    return GalleryState(
-        settings=GallerySettings(**json.loads(record[b"settings"])),
-        created=_moment(record[b"created"]),
-        position=position,
-        identities=int(record[b"identities"]),
-        samples=int(record[b"samples"]),
-    )
-
-
-def _change(words: list[bytes] | list[str]) -> Change:
-    version, operation, identity, samples, digest, previous, sealed = (
-        word.decode() if isinstance(word, bytes) else word for word in words
-    )
-    return Change(
-        version=int(version),
-        operation=operation,  # type: ignore[arg-type]  # only our scripts write it
-        identity=int(identity),
-        samples=tuple(map(int, samples.split())),
-        digest=digest,
-        previous=previous,
-        hash=sealed,
-    )
-
-
-def _logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
-    names = (b"operation", b"identity", b"samples", b"digest", b"previous", b"hash")
-    return _change([key.partition(b"-")[0], *(fields[name] for name in names)])
-
-
-def _enrolled(answer: Mapping[str, Any], *, replayed: bool) -> Enrolled:
-    return Enrolled(
-        version=int(answer["version"]),
-        identity=int(answer["identity"]),
-        samples=tuple(EnrolledSample(int(id_), outcome) for id_, outcome in answer["samples"]),
-        change=_change(answer["change"]) if answer["change"] else None,
-        replayed=replayed,
-    )
-
-
-def _identity(
-    number: str, name: str, created: str, metadata: str | None, samples: list[tuple[str, str]]
-) -> StoredIdentity:
-    return StoredIdentity(
-        number=int(number),
-        name=name,
-        metadata=json.loads(metadata) if metadata else None,
-        created=_moment(created),
-        samples=tuple(StoredSample(int(id_), _moment(at)) for id_, at in samples),
-    )
-
-
-def _references(identities: list[tuple[str, str, list[int]]], rows: bytes) -> References:
-    samples = [id_ for _, _, ids in identities for id_ in ids]
-    return References(
-        samples=np.array(samples, np.int64),
-        identities=np.repeat(
-            np.array([int(number) for number, _, _ in identities], np.int64),
-            [len(ids) for _, _, ids in identities],
-        ),
-        names={int(number): name for number, name, _ in identities},
-        embeddings=_rows(rows, len(samples)),
-    )
-
-
-def _rows(embeddings: bytes, count: int) -> Embedding:
-    """Return embeddings as stored, one after the other, as `count` rows."""
-    return np.frombuffer(embeddings, "<f4").reshape(count, -1 if count else 0)

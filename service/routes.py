@@ -16,10 +16,10 @@ from service.bulk import enroll_lines
 from service.edge import Facts
 from service.fields import GalleryName, IdentityName
 from service.identities import IdentityStore
+from service.parameters import InvalidParameter
 from service.recogniser import Recogniser
 from service.telemetry import Telemetry
 from service.uploads import (
-    InvalidParameter,
     TooLarge,
     UploadLimits,
     bounded,
@@ -27,7 +27,7 @@ from service.uploads import (
     read_body,
     read_upload,
 )
-from service.wire import PROBLEM_RESPONSES, body
+from service.wire import body
 
 FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 
@@ -67,7 +67,7 @@ class _LineByLine(StreamingResponse):
 
 
 Served = Annotated[Parts, Depends(_parts)]
-router = APIRouter(responses=PROBLEM_RESPONSES)
+router = APIRouter()
 
 
 @router.post(
@@ -354,13 +354,13 @@ async def get_comparator(name: str, parts: Served) -> answers.ComparatorAnswer:
     return answers.ComparatorAnswer.of(parts.recogniser.comparator(name))
 
 
-@router.get("/health/live", operation_id="live", responses={})
+@router.get("/health/live", operation_id="live")
 async def live() -> answers.Alive:
     """Answer: the process does."""
     return answers.Alive()
 
 
-@router.get("/health/ready", operation_id="ready")
+@router.get("/health/ready", operation_id="ready", responses={503: {"model": answers.Readiness}})
 async def ready(request: Request, parts: Served, response: Response) -> answers.Readiness:
     """Say whether requests should come here, and why not: 503 if they should not."""
     galleries = parts.recogniser.galleries

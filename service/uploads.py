@@ -12,8 +12,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from models_store import Sample
+from models_store import Given, ReadyEmbedding, Sample
 from models_store.comparator import Array
+from service.parameters import InvalidParameter
 
 MOST_PARTS_BESIDE_SAMPLES = 16
 
@@ -28,28 +29,6 @@ class UnsupportedMedia(Exception):
 
 class MalformedBody(Exception):
     """The body breaks the grammar of its media type."""
-
-
-@dataclass(frozen=True)
-class InvalidParameter(Exception):
-    """A field breaks a rule; neither its value nor anything of it is told."""
-
-    where: str
-    rule: str
-
-    def __str__(self) -> str:
-        """`field: rule`."""
-        return f"{self.where}: {self.rule}"
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyEmbedding:
-    """An embedding that the client computed, float32 of shape (d,)."""
-
-    values: Array
-
-
-Given = Sample | ReadyEmbedding
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,36 +33,32 @@ SAMPLE: dict[str, Any] = {
     ],
 }
 FILE = {"type": "string", "format": "binary"}
-STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 503, 504)
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": "A problem; docs/problems.md tells each type",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for status in STATUSES
+PROBLEM = {
+    "description": "A problem; docs/problems.md tells each type",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 
 def body(
     fields: type[RequestFields], *, one: tuple[str, ...] = (), many: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return the request body of a route that takes these fields and samples, in both forms."""
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": _schema(fields, one, many, FILE)},
-                "application/json": {
-                    "schema": _schema(fields, one, many, {"$ref": "#/components/schemas/Sample"})
-                },
-            },
-        }
-    }
+    """Return the request body of a route: JSON, and multipart too where it takes samples."""
+    by_name = {"$ref": "#/components/schemas/Sample"}
+    content = {"application/json": {"schema": _schema(fields, one, many, by_name)}}
+    if one or many:
+        content["multipart/form-data"] = {"schema": _schema(fields, one, many, FILE)}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the shapes that routes refer to by name."""
+    """Return the document with the shapes that routes refer to by name, and every problem."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)  # the framework's own shape
+            operation["responses"]["4XX"] = {"$ref": "#/components/responses/Problem"}
+            operation["responses"]["5XX"] = {"$ref": "#/components/responses/Problem"}
+    document["components"]["responses"] = {"Problem": PROBLEM}
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Sample"] = SAMPLE
     schemas["Problem"] = Problem.model_json_schema()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import make_bundle
+from tests.servers import start_server  # noqa: F401 - a fixture for all
 from tests.services import ROOT, Service
 
 SHARED = Path(os.environ.get("KINDRED_SHARED_DATA", ROOT.parent / "shared" / "data"))

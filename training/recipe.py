@@ -89,6 +89,15 @@ class Optimisation(_Part):
     validate_every: Count = 5
 
 
+class Card(_Part):
+    """What the bundle's card says in words: Markdown. `notice` is the data's licence text."""
+
+    use: str = ""
+    limits: str = ""
+    commands: str = ""
+    notice: str = ""
+
+
 class Recipe(_Part):
     """What is trained, on what, and how it is called once it is exported."""
 
@@ -104,6 +113,7 @@ class Recipe(_Part):
     augmentation: Augmentation
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
     optimisation: Optimisation
+    card: Card = Card()
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -11,7 +11,9 @@ from index.cohort import TargetUnresolvable
 from index.faiss_gallery import FaissGallery
 from index.gallery import DimensionMismatch, DuplicateKey, Reference, UnknownKey
 from index.identification import Identifier
+from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
+from index.posterior import PosteriorModel
 from index.roster import Rule
 
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
@@ -192,6 +194,88 @@ def test_everything_enrolled_can_be_read_back():
         (3, "bob"),
     ]
     assert np.array_equal(embeddings, on_circle(0, 20, 60))
+
+
+CALIBRATED = PosteriorModel(
+    rule="max",
+    slope=1.0,
+    unknown=-3.0,
+    by_identities=1.0,
+    by_samples=0.0,
+    identities=(1, 2),
+    samples=(1.0, 2.0),
+)
+
+
+def calibrated() -> Identifier:
+    """Ada at 0°, Bob at 60°, and 19 strangers at 5° who make a match impossible."""
+    identifier = Identifier(
+        lambda: NumpyGallery(2, "cosine"),
+        by_degrees,
+        on_circle(*[5.0] * 19),
+        posterior=CALIBRATED,
+        genuine=GenuineScores("max", {1: np.array([0.96, 0.94, 0.9, 0.5])}),
+    )
+    identifier.enroll([Reference(1, "ada"), Reference(2, "bob")], on_circle(0, 60))
+    return identifier
+
+
+def test_below_the_threshold_but_likelier_than_unknown_is_possible():
+    [found] = calibrated().identify(on_circle(10), top=1)
+
+    # Odds .9/.1 = 9 for ada and .5/.5 = 1 for bob against e^-3 · 2 for nobody.
+    nobody = 2 * np.exp(-3)
+    assert (found.outcome, found.reason) == ("possible", "likelier-than-unknown")
+    assert found.identity is None
+    assert found.posterior == pytest.approx(9 / (10 + nobody), abs=1e-4)
+    assert found.unknown_posterior == pytest.approx(nobody / (10 + nobody), abs=1e-4)
+    assert found.candidates[0].posterior == found.posterior
+
+
+def test_posteriors_of_all_identities_and_of_nobody_sum_to_one():
+    [found] = calibrated().identify(on_circle(30), prior_known=0.2)
+
+    assert sum(each.posterior for each in found.candidates) == pytest.approx(
+        1 - found.unknown_posterior
+    )
+
+
+def test_a_lower_prior_makes_nobody_likelier():
+    likely, unlikely = (
+        calibrated().identify(on_circle(10), prior_known=prior)[0] for prior in (0.9, 0.001)
+    )
+
+    assert likely.outcome == "possible"
+    assert unlikely.outcome == "unknown"
+    assert unlikely.unknown_posterior > likely.unknown_posterior
+
+
+@pytest.mark.parametrize("rule", ["mean", "centroid", "knn"])
+def test_a_rule_without_a_calibration_gets_no_posterior(rule):
+    [found] = calibrated().identify(on_circle(10), rule=rule)
+
+    assert (found.posterior, found.unknown_posterior) == (None, None)
+    assert found.outcome == "unknown"
+
+
+def test_outside_the_fitted_range_there_is_no_posterior():
+    identifier = calibrated()
+    identifier.enroll([Reference(3, "cid")], on_circle(120))
+
+    [found] = identifier.identify(on_circle(10))
+
+    assert (found.posterior, found.unknown_posterior, found.outcome) == (None, None, "unknown")
+
+
+def test_the_expected_misses_are_the_bundles_genuine_scores_that_fall_short():
+    # The strangers score .95 with ada: of .96, .94, .9 and .5 only the first reaches more.
+    [found] = calibrated().identify(on_circle(0), target_fpir=0.05)
+
+    assert found.expected_fnir == 3 / 4
+
+
+def test_without_genuine_scores_no_misses_are_claimed():
+    assert circle().identify(on_circle(0))[0].expected_fnir is None
 
 
 @pytest.mark.parametrize("rule", RULES)

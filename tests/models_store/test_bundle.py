@@ -180,7 +180,9 @@ def test_identical_samples_score_at_least_as_high_as_any_other_pair(bundle):
     assert scores[0] == scores.max()
 
 
-@pytest.mark.parametrize(("distance", "metric"), [("cosine", "cosine"), ("l2", "euclidean"), ("l1", "cityblock")])
+@pytest.mark.parametrize(
+    ("distance", "metric"), [("cosine", "cosine"), ("l2", "euclidean"), ("l1", "cityblock")]
+)
 def test_distances_are_those_of_scipy(tmp_path, distance, metric):
     comparator = open_bundle(make_bundle(tmp_path, distance=distance))
     a, b = np.random.default_rng(0).normal(size=(2, 50, 8)).astype(np.float32)

@@ -86,6 +86,11 @@ def test_the_service_image_is_what_the_settings_expect():
     assert stage.last("VOLUME") == stage.environment["KINDRED_DATA_DIR"]
 
 
+def test_no_image_reports_to_anybody_what_it_runs():
+    assert STAGES["base"].environment["ORT_DISABLE_TELEMETRY"] == "1"
+    assert "base" in made_of("service") & made_of("training")
+
+
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 def test_the_health_check_follows_the_service(status, code):
     class Answer(BaseHTTPRequestHandler):

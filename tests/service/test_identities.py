@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.identities import Change, Enrollment, NewSample
@@ -16,7 +16,7 @@ CHANGE = Change(
     digest="d",
     previous="p",
     # printf 'p|1|enroll|2|3 4|d' | sha1sum
-    hash="8e57a20a45c14a4b4fe71a50d5f4a6d0ac1ee0a4",
+    hash="94a6df2262aec2bde5b69a31bca36133afc386d9",
 )
 
 
@@ -61,6 +61,7 @@ def test_an_enrollment_that_asks_for_something_else_is_another_payload() -> None
     assert len({one.payload, *(asked.payload for asked in others)}) == 1 + len(others)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(max_size=5), st.text(max_size=5), st.text(max_size=5), st.text(max_size=5))
 def test_no_two_identities_share_a_payload(a: str, b: str, c: str, d: str) -> None:
     payloads = {enrollment(identity=x, digest=y).payload for x, y in {(a, b), (c, d)}}

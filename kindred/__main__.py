@@ -1,0 +1,5 @@
+"""`python -m kindred`: the command line."""
+
+from kindred.cli import app
+
+app()

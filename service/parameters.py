@@ -1,0 +1,15 @@
+"""A parameter that breaks a rule, wherever that is noticed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InvalidParameter(Exception):  # noqa: N818 - named for what happened
+    """A field breaks a rule; neither its value nor anything of it is told."""
+
+    where: str
+    rule: str
+
+    def __str__(self) -> str:
+        """`field: rule`."""
+        return f"{self.where}: {self.rule}"

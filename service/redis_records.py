@@ -1,0 +1,106 @@
+"""What the Redis store's scripts answer, as values."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from service.identities import (
+    Change,
+    Embedding,
+    Enrolled,
+    EnrolledSample,
+    GallerySettings,
+    GalleryState,
+    Position,
+    References,
+    StoredIdentity,
+    StoredSample,
+)
+
+
+def state(record: Mapping[bytes, bytes]) -> GalleryState:
+    """Return a gallery, from its root record."""
+    position = Position(
+        lineage=record[b"lineage"].decode(),
+        version=int(record[b"version"]),
+        hash=record[b"hash"].decode(),
+    )
+    return GalleryState(
+        settings=GallerySettings(**json.loads(record[b"settings"])),
+        created=_moment(record[b"created"]),
+        position=position,
+        identities=int(record[b"identities"]),
+        samples=int(record[b"samples"]),
+    )
+
+
+def change(words: list[bytes] | list[str]) -> Change:
+    """Return a change, from the words that a script answers for it."""
+    version, operation, identity, samples, digest, previous, sealed = (
+        word.decode() if isinstance(word, bytes) else word for word in words
+    )
+    return Change(
+        version=int(version),
+        operation=operation,  # type: ignore[arg-type]  # only our scripts write it
+        identity=int(identity),
+        samples=tuple(map(int, samples.split())),
+        digest=digest,
+        previous=previous,
+        hash=sealed,
+    )
+
+
+def logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
+    """Return a change, from its entry in the log."""
+    names = (b"operation", b"identity", b"samples", b"digest", b"previous", b"hash")
+    return change([key.partition(b"-")[0], *(fields[name] for name in names)])
+
+
+def enrolled(answer: Mapping[str, Any], *, replayed: bool) -> Enrolled:
+    """Return an enrollment's result, from the answer that is kept for its idempotency key."""
+    return Enrolled(
+        version=int(answer["version"]),
+        identity=int(answer["identity"]),
+        samples=tuple(EnrolledSample(int(id_), outcome) for id_, outcome in answer["samples"]),
+        change=change(answer["change"]) if answer["change"] else None,
+        replayed=replayed,
+    )
+
+
+def identity(
+    number: str, name: str, created: str, metadata: str | None, samples: list[tuple[str, str]]
+) -> StoredIdentity:
+    """Return an identity, from its entry in a list of them."""
+    return StoredIdentity(
+        number=int(number),
+        name=name,
+        metadata=json.loads(metadata) if metadata else None,
+        created=_moment(created),
+        samples=tuple(StoredSample(int(id_), _moment(at)) for id_, at in samples),
+    )
+
+
+def references(identities: list[tuple[str, str, list[int]]], embeddings: bytes) -> References:
+    """Return references, from what identities they have and all embeddings in that order."""
+    samples = [id_ for _, _, ids in identities for id_ in ids]
+    return References(
+        samples=np.array(samples, np.int64),
+        identities=np.repeat(
+            np.array([int(number) for number, _, _ in identities], np.int64),
+            [len(ids) for _, _, ids in identities],
+        ),
+        names={int(number): name for number, name, _ in identities},
+        embeddings=rows(embeddings, len(samples)),
+    )
+
+
+def rows(embeddings: bytes, count: int) -> Embedding:
+    """Return embeddings as stored, one after the other, as `count` rows."""
+    return np.frombuffer(embeddings, "<f4").reshape(count, -1 if count else 0)
+
+
+def _moment(milliseconds: str | bytes) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

@@ -1,0 +1,121 @@
+"""Partitions: order-free by linkage, order-bound by leader."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster
+from scipy.cluster.hierarchy import linkage as scipy_linkage
+from scipy.spatial.distance import pdist
+
+from index.clustering import Clustering, leader, linkage
+
+
+def on_circle(*degrees: float) -> np.ndarray:
+    angles = np.radians(degrees)
+    return np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+
+
+def by_degrees(distances: np.ndarray) -> np.ndarray:
+    """A score that falls from 1 at 0° to 0 at 100°, in a straight line: easy to work out."""
+    degrees = np.degrees(np.arccos(np.clip(1 - distances, -1, 1)))
+    return np.clip(1 - degrees / 100, 0, 1)
+
+
+def partition(clustering: Clustering) -> set[frozenset[int]]:
+    return {frozenset(cluster.members) for cluster in clustering.clusters}
+
+
+@pytest.mark.parametrize("method", [linkage, leader])
+def test_a_hand_worked_example(method):
+    found = method(on_circle(80, 0, 10, 170, 85, 4), by_degrees, 0.8)
+
+    assert found.labels == (0, 1, 1, 2, 0, 1)
+    assert [cluster.members for cluster in found.clusters] == [(0, 4), (1, 2, 5), (3,)]
+    assert [cluster.size for cluster in found.clusters] == [2, 3, 1]
+    assert found.clusters[1].medoid == 5  # at 4° between 0° and 10°
+    assert found.clusters[1].mean_score == pytest.approx((0.9 + 0.96 + 0.94) / 3, abs=1e-4)
+    assert (found.clusters[2].medoid, found.clusters[2].mean_score) == (3, None)
+
+
+@pytest.mark.parametrize("method", [linkage, leader])
+def test_nothing_makes_no_clusters_and_one_makes_a_single(method):
+    assert method(np.empty((0, 2), np.float32), by_degrees, 0.5) == Clustering((), ())
+    assert method(on_circle(5), by_degrees, 0.5).labels == (0,)
+
+
+def test_pairs_at_the_threshold_belong_together():
+    pair = on_circle(0, 30)
+    exactly = by_degrees(1 - (pair[:1] @ pair[1:].T).astype(np.float64)).item()
+
+    assert len(linkage(pair, by_degrees, exactly).clusters) == 1
+    assert len(linkage(pair, by_degrees, np.nextafter(exactly, 1)).clusters) == 2
+
+
+def test_equal_embeddings_are_one_item_however_strict_the_threshold():
+    assert linkage(on_circle(7, 50, 7), by_degrees, 1.1).labels == (0, 1, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    count=st.integers(1, 40),
+    threshold=st.sampled_from([0.3, 0.5, 0.7, 0.9]),
+    exact_up_to=st.sampled_from([0, 1000]),
+    metric=st.sampled_from(("cosine", "l2", "l1")),
+)
+def test_linkage_gives_the_same_partition_in_any_order(
+    seed, count, threshold, exact_up_to, metric
+):
+    # Whole degrees on a small arc: duplicates and tied distances abound.
+    rng = np.random.default_rng(seed)
+    rows = on_circle(*rng.integers(0, 60, count))
+    order = rng.permutation(count)
+
+    def cluster(rows: np.ndarray) -> Clustering:
+        return linkage(rows, by_degrees, threshold, metric=metric, exact_up_to=exact_up_to)
+
+    straight, shuffled = cluster(rows), cluster(rows[order])
+
+    back = {frozenset(order[list(members)].tolist()) for members in partition(shuffled)}
+    assert partition(straight) == back
+    medoids = {tuple(rows[cluster.medoid]) for cluster in straight.clusters}
+    assert medoids == {tuple(rows[order][cluster.medoid]) for cluster in shuffled.clusters}
+    assert list(dict.fromkeys(straight.labels)) == list(range(len(straight.clusters)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), threshold=st.sampled_from([0.2, 0.5, 0.8]))
+def test_linkage_is_that_of_scipy_whichever_way_it_is_worked_out(seed, threshold):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((60, 3)).astype(np.float32)
+
+    def head(distances: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(4 * (distances - 1)))
+
+    labels = fcluster(
+        scipy_linkage(1 - head(pdist(rows.astype(np.float64))), "average"),
+        1 - threshold,
+        "distance",
+    )
+    expected = {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels)}
+
+    # 60 items are fewer than the neighbours looked at, so the sparse graph has every pair.
+    assert partition(linkage(rows, head, threshold, metric="l2")) == expected
+    assert partition(linkage(rows, head, threshold, metric="l2", exact_up_to=0)) == expected
+
+
+def test_leader_depends_on_the_order_that_items_come_in():
+    # 0° and 20° take in 40° (mean .7) but not 60° (.6); from the other end 0° is left out.
+    assert leader(on_circle(0, 20, 40, 60), by_degrees, 0.65).labels == (0, 0, 0, 1)
+    assert leader(on_circle(60, 40, 20, 0), by_degrees, 0.65).labels == (0, 0, 0, 1)
+
+
+def test_leader_joins_whom_the_nearest_items_vote_for():
+    found = leader(on_circle(0, 5, 70, 30), by_degrees, 0.55)
+
+    assert found.labels == (0, 0, 1, 0)
+
+
+def test_an_item_that_stands_nowhere_founds_its_own_cluster():
+    assert leader(on_circle(0, 60, 120), by_degrees, 0.5).labels == (0, 1, 2)

@@ -1,0 +1,259 @@
+"""What breaks around the service, and what must not be lost when it does."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.bundles import make_bundle
+from tests.drawings import as_json, draw, part
+from tests.services import Service
+
+
+def enroll(client, character, take=1):
+    return client.post(
+        "/enroll", data={"identity": f"id-{character}"}, files=[part(draw(character, take))]
+    )
+
+
+def identify(client, character, take=5):
+    answer = client.post("/identify", files=[part(draw(character, take))])
+    return answer.json()["results"][0]
+
+
+def test_a_restart_answers_as_before_to_the_last_bit(start_service):
+    service = start_service()
+    with service.client() as client:
+        for character in range(6):
+            enroll(client, character)
+        client.delete("/galleries/default/identities/id-3")
+        before = [identify(client, c) for c in range(6)]
+        version = client.get("/galleries/default").json()["version"]
+    assert service.stop() == 0
+
+    with start_service().client() as client:
+        after = [identify(client, c) for c in range(6)]
+        assert client.get("/galleries/default").json()["version"] == version
+
+    assert after == before
+
+
+@pytest.mark.parametrize("round_", range(2))
+def test_kill_9_loses_no_acknowledged_enrollment(start_service, round_):
+    service = start_service()
+    acknowledged = []
+
+    def enroll_on_and_on(first):
+        with service.client() as client:
+            for character in range(first, 10_000, 4):
+                try:
+                    if enroll(client, character).status_code == 201:
+                        acknowledged.append(character)
+                except httpx.TransportError:
+                    return
+
+    writers = [threading.Thread(target=enroll_on_and_on, args=(i,)) for i in range(4)]
+    for writer in writers:
+        writer.start()
+    time.sleep(1.5 + 0.3 * round_)
+    service.kill9()
+    for writer in writers:
+        writer.join()
+
+    assert len(acknowledged) > 20
+    with start_service().client() as client:
+        kept, after = set(), "0"
+        while after:
+            page = client.get(f"/galleries/default/identities?limit=1000&after={after}").json()
+            kept |= {item["identity"] for item in page["items"]}
+            after = page["next"]
+        assert {f"id-{c}" for c in acknowledged} <= kept
+        assert identify(client, acknowledged[-1], take=1)["identity"] == f"id-{acknowledged[-1]}"
+
+
+def test_a_second_service_on_the_same_data_is_refused_and_says_why(start_service, tmp_path):
+    first = start_service()
+
+    second = Service(tmp_path / "var", first._environment["KINDRED_MODELS_STORE"])
+    second.log = tmp_path / "second.log"
+
+    with pytest.raises(AssertionError, match="another service keeps its galleries"):
+        second.start()
+    assert second.process.wait() == 3
+    assert httpx.get(f"{first.url}/health/ready").status_code == 200
+
+
+def test_sigterm_ends_what_is_in_flight_and_exits_with_0(start_service):
+    service = start_service()
+    body = json.dumps({"files": [as_json(draw(1))]}).encode()
+    in_flight = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
+    in_flight.putrequest("POST", "/embed")
+    in_flight.putheader("Content-Type", "application/json")
+    in_flight.putheader("Content-Length", str(len(body)))
+    in_flight.endheaders(body[:50])
+    with service.client() as client:
+        _until(lambda: "requests_in_progress 2.0" in client.get("/metrics").text)
+
+    service.signal(signal.SIGTERM)
+    _until(lambda: _refuses_connections(service))
+    in_flight.send(body[50:])
+
+    assert in_flight.getresponse().status == 200
+    assert service.wait() == 0
+
+
+def test_sigterm_does_not_wait_for_a_client_that_never_ends(start_service):
+    service = start_service(drain_timeout=1)
+    stuck = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
+    stuck.putrequest("POST", "/embed")
+    stuck.putheader("Content-Type", "application/json")
+    stuck.putheader("Content-Length", "1000")
+    stuck.endheaders(b"{")
+
+    service.signal(signal.SIGTERM)
+
+    assert service.wait(timeout=15) == 0
+    stuck.close()
+
+
+def test_reads_go_on_from_memory_while_the_store_is_away(start_service, start_server):
+    server = start_server()
+    service = start_service(redis_url=server.url, store_timeout=1)
+    with service.client() as client:
+        enroll(client, 1)
+        before = identify(client, 1)
+
+        server.kill9()
+
+        assert identify(client, 1) == before
+        refused = enroll(client, 2)
+        assert refused.status_code == 503
+        assert "retry-after" in refused.headers
+        assert client.get("/health/live").status_code == 200
+        _until(lambda: client.get("/health/ready").status_code == 503)
+        assert client.get("/health/ready").json()["reasons"] == ["store-unavailable"]
+
+        server.start()
+
+        _until(lambda: client.get("/health/ready").status_code == 200)
+        assert enroll(client, 2).status_code == 201
+        assert identify(client, 2)["identity"] == "id-2"
+
+
+def test_the_embedded_store_is_started_again_when_it_dies(start_service, tmp_path):
+    service = start_service()
+    with service.client() as client:
+        enroll(client, 1)
+        os.kill(int((tmp_path / "var/store/valkey.pid").read_text()), signal.SIGKILL)
+
+        _until(lambda: enroll(client, 2).status_code == 201)
+
+        assert identify(client, 1)["identity"] == "id-1"
+        assert identify(client, 2)["identity"] == "id-2"
+
+
+def test_a_store_that_forgets_is_not_written_to(start_service, start_server, tmp_path, bundles):
+    server = start_server(appendonly="no")
+
+    service = Service(tmp_path / "var", bundles, redis_url=server.url).start()
+    try:
+        with service.client() as client:
+            _until(lambda: "store-not-durable" in client.get("/health/ready").json()["reasons"])
+            answer = enroll(client, 1)
+    finally:
+        service.stop()
+
+    assert answer.status_code == 503
+    assert answer.json()["type"].endswith("#not-ready")
+
+
+def test_two_services_on_one_store_see_each_others_enrollments(
+    start_service, start_server, tmp_path
+):
+    server = start_server()
+    one = start_service(redis_url=server.url, data_dir=tmp_path / "one")
+    two = start_service(redis_url=server.url, data_dir=tmp_path / "two")
+
+    with one.client() as first, two.client() as second:
+        version = enroll(first, 1).json()["version"]
+        found = second.post(
+            "/identify",
+            files=[part(draw(1, 2))],
+            headers={"X-Min-Version": str(version)},
+        ).json()
+        first.delete("/galleries/default/identities/id-1")
+        _until(lambda: identify(second, 1)["reason"] == "empty-gallery")
+
+    assert found["results"][0]["identity"] == "id-1"
+
+
+def test_a_service_starts_without_its_store_and_is_ready_once_it_is_there(
+    start_server, tmp_path, bundles
+):
+    server = start_server()
+    server.kill9()
+    service = Service(tmp_path / "var", bundles, redis_url=server.url, store_timeout=1).start()
+    try:
+        assert httpx.get(f"{service.url}/health/live").status_code == 200
+        assert httpx.get(f"{service.url}/health/ready").status_code == 503
+
+        server.start()
+
+        service.wait_ready()
+    finally:
+        service.stop()
+
+
+def test_an_emptied_store_is_not_taken_for_empty_galleries(start_service, start_server):
+    server = start_server()
+    service = start_service(redis_url=server.url)
+    with service.client() as client:
+        enroll(client, 1)
+
+        server.command("FLUSHALL")
+
+        _until(lambda: "gallery-vanished" in client.get("/health/ready").json()["reasons"])
+        assert identify(client, 1)["identity"] == "id-1"
+
+
+def test_a_refused_bundle_is_told_and_the_others_are_served(start_service, tmp_path):
+    make_bundle(tmp_path / "bundles", "good", dimension=32)
+    (make_bundle(tmp_path / "bundles", "bad") / "card.md").write_text("changed")
+
+    with start_service(bundles=tmp_path / "bundles").client() as client:
+        answer = client.get("/comparators").json()
+
+    assert [c["name"] for c in answer["comparators"]] == ["good"]
+    assert "card.md" in answer["refused"]["bad/1"]
+
+
+def test_without_a_good_bundle_the_service_lives_and_is_not_ready(tmp_path):
+    (tmp_path / "bundles").mkdir()
+    service = Service(tmp_path / "var", tmp_path / "bundles").start()
+    try:
+        _until(
+            lambda: httpx.get(f"{service.url}/health/ready").json()["reasons"] == ["no-comparator"]
+        )
+        assert httpx.post(f"{service.url}/embed", files=[part(draw(1))]).status_code == 404
+    finally:
+        service.stop()
+
+
+def _until(condition, timeout=20):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _refuses_connections(service):
+    try:
+        httpx.get(f"{service.url}/health/live")
+    except httpx.TransportError:
+        return True
+    return False

@@ -1,0 +1,156 @@
+"""From distances to decisions: what a bundle learns on identities held out of its training."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from index.clustering import leader, linkage
+from index.gallery import Embeddings
+from index.roster import Rule, Score, Scores
+from models_store.manifest import Calibration, Head, OperatingPoint
+from training.datasets import LabelledImages
+from training.networks import embed
+from training.open_set import draw_trial
+from training.pairs import Embedded, Labels, Pairs, all_pairs
+
+FMRS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
+GENUINE_QUANTILES = 400
+TARGET_FPIR = 0.05
+CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES = 50, 10
+_CUTS = tuple(cut / 20 for cut in range(1, 20))
+_FEWEST_PAIRS = 10  # an operating point rests on at least so many accepted impostor pairs
+
+Method = Literal["linkage", "leader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A head, its operating points, and what else was chosen on held-out identities."""
+
+    head: Head
+    operating_points: tuple[OperatingPoint, ...]
+    choices: Calibration
+
+
+def calibrate(embedded: Embedded, seed: int) -> Calibrated:
+    """Return what held-out samples say; their own `score` is not looked at.
+
+    Raises ValueError if impostor pairs are no further apart than genuine ones.
+    """
+    closeness = all_pairs(replace(embedded, score=np.negative))
+    head = fit_head(closeness)
+    scored = replace(embedded, score=score_of(head))
+    pairs = Pairs(*(_scores(side, head) for side in (closeness.genuine, closeness.impostor)))
+    return Calibrated(
+        head,
+        operating_points(pairs),
+        Calibration(
+            rule=best_rule(scored, seed),
+            cluster_threshold=best_cut(scored, np.random.default_rng(seed)),
+            genuine_scores=tuple(
+                np.quantile(pairs.genuine, np.linspace(0, 1, GENUINE_QUANTILES)).tolist()
+            ),
+        ),
+    )
+
+
+def score_of(head: Head) -> Score:
+    """Return the function that the head is: distances → scores."""
+
+    def score(distances: Scores) -> Scores:
+        scores: Scores = expit(head.bias - head.weight * distances)
+        return scores
+
+    return score
+
+
+def fit_head(closeness: Pairs) -> Head:
+    """Return the logistic regression of "same identity" on distance, at even odds.
+
+    `closeness` holds negated distances. Both kinds of pairs weigh the same in sum, so that .5
+    is undecided when a match is as likely as not.
+    """
+    distances = -np.concatenate([closeness.genuine, closeness.impostor])[:, None]
+    counts = [len(closeness.genuine), len(closeness.impostor)]
+    weights = np.repeat([0.5 / count for count in counts], counts)
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+    model.fit(distances, np.repeat([1, 0], counts), weights * sum(counts))
+    weight, bias = -float(model.coef_[0, 0]), float(model.intercept_[0])
+    if weight <= 0:
+        raise ValueError("held-out impostor pairs are no further apart than genuine ones")
+    return Head(weight=weight, bias=bias)
+
+
+def operating_points(pairs: Pairs) -> tuple[OperatingPoint, ...]:
+    """Return a point for each usual FMR that the impostor pairs resolve."""
+    resolved = [fmr for fmr in FMRS if fmr * len(pairs.impostor) >= _FEWEST_PAIRS]
+    thresholds = [pairs.threshold_at(fmr) for fmr in resolved]
+    return tuple(
+        OperatingPoint(fmr=fmr, threshold=min(threshold, 1.0), fnmr=pairs.fnmr(threshold))
+        for fmr, threshold in zip(resolved, thresholds, strict=True)
+    )
+
+
+def best_rule(
+    embedded: Embedded, seed: int, enrolled: int = 50, samples: int = 3, trials: int = 6
+) -> Rule:
+    """Return the fusion rule that misses fewest of the enrolled at the cohort's threshold.
+
+    Galleries have three samples an identity; with one, all rules are the same. Where there are
+    too few identities for a trial, the answer is `max`.
+    """
+    random = np.random.default_rng(seed)
+    drawn = [draw_trial(embedded, enrolled, "like-cohort", random, samples) for _ in range(trials)]
+    galleries = [trial for trial in drawn if trial is not None]
+    if not galleries:
+        return "max"
+    missed = {
+        rule: np.mean([t.errors(rule, target_fpir=TARGET_FPIR)[1].mean() for t in galleries])
+        for rule in RULES
+    }
+    return min(RULES, key=lambda rule: missed[rule])
+
+
+def best_cut(embedded: Embedded, random: np.random.Generator, method: Method = "linkage") -> float:
+    """Return the score at which a clustering agrees best with these identities."""
+    rows = some_rows(embedded, CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES, random)
+    return max(_CUTS, key=lambda cut: agreement(embedded, rows, cut, method))
+
+
+def agreement(embedded: Embedded, rows: Labels, cut: float, method: Method) -> float:
+    """Return the adjusted Rand index of the rows' clusters and their identities."""
+    procedure = linkage if method == "linkage" else leader
+    found = procedure(embedded.embeddings[rows], embedded.score, cut, metric=embedded.metric)
+    return float(adjusted_rand_score(embedded.labels[rows], found.labels))
+
+
+def some_rows(
+    embedded: Embedded, identities: int, samples: int, random: np.random.Generator
+) -> Labels:
+    """Return the rows of up to `samples` of each of up to `identities`, in random order."""
+    chosen = random.permutation(embedded.identities)[:identities]
+    order = random.permutation(len(embedded.labels))
+    rows = [order[embedded.labels[order] == identity][:samples] for identity in chosen]
+    return random.permutation(np.concatenate(rows))
+
+
+def strangers(encoder: nn.Module, images: LabelledImages) -> Embeddings:
+    """Return one embedding (m, d) of each identity, of the drawers in turn.
+
+    First come the identities as they are, then each of them on its side and on its head: to a
+    comparator that tells orientations apart these are three further strangers.
+    """
+    rows = [np.flatnonzero(images.labels == i) for i in range(len(images.identities))]
+    upright = images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]]
+    turned = [np.rot90(upright, turns, axes=(2, 3)) for turns in range(4)]  # (n, c, h, w) each
+    return embed(encoder, np.ascontiguousarray(np.concatenate(turned)))
+
+
+def _scores(closeness: np.ndarray, head: Head) -> np.ndarray:
+    return score_of(head)(-closeness.astype(np.float64)).astype(np.float32)

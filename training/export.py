@@ -1,0 +1,184 @@
+"""Any torch module → a bundle folder: ONNX, parity, calibration, cohort, card, manifest."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import nn
+
+from index.gallery import Embeddings
+from models_store.bundle import CARD, COHORT, TEST_VECTORS, open_bundle
+from models_store.comparator import Comparator
+from models_store.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    BundleRefused,
+    Distance,
+    Encoder,
+    Head,
+    ImageInput,
+    Manifest,
+    Metric,
+    Provenance,
+    Side,
+)
+from training.calibration import Calibrated
+from training.card import card
+from training.networks import embed
+from training.recipe import Card
+
+OPSET = 18
+HEAD = "head.onnx"
+PARITY = 1e-5
+"""How far ONNX Runtime's embeddings may lie from torch's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEncoder:
+    """A module (n, c, h, w) → (n, d), what it is fed, and 2 to 8 inputs to prove it by."""
+
+    module: nn.Module
+    input: ImageInput
+    examples: npt.NDArray[np.float32]  # (n, c, h, w)
+
+
+def export_bundle(
+    folder: Path,
+    a: TrainedEncoder,
+    b: TrainedEncoder | None = None,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    distance: Distance,
+    normalised: bool,
+    calibrated: Calibrated,
+    cohort: Embeddings,
+    description: str = "",
+    metrics: tuple[Metric, ...] = (),
+    provenance: Provenance = Provenance(),  # noqa: B008 - frozen
+    words: Card = Card(),  # noqa: B008 - frozen
+) -> Comparator:
+    """Write a bundle to a new folder and return it opened, as the service would open it.
+
+    One encoder makes a siamese comparator; with `b`, side a of a pair goes through the one and
+    side b through the other. `cohort` holds an embedding (m, d) of each of m strangers.
+
+    Raises FileExistsError if the folder is there, because a version that is out does not change,
+    and BundleRefused if ONNX Runtime differs from torch or the bundle fails its own checks.
+    """
+    folder.mkdir(parents=True)
+    sides: dict[Side, TrainedEncoder] = {"a": a} if b is None else {"a": a, "b": b}
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+    encoders: dict[Side, Encoder] = {}
+    for side, encoder in sides.items():
+        file = "encoder.onnx" if b is None else f"encoder_{side}.onnx"
+        labels = {
+            "kindred.name": name,
+            "kindred.version": version,
+            "kindred.side": "ab" if b is None else side,
+            "kindred.schema": str(SCHEMA_VERSION),
+            "license": licence,
+        }
+        vectors[f"inputs_{side}"] = encoder.examples
+        vectors[f"embeddings_{side}"] = embeddings = embed(encoder.module, encoder.examples)
+        _write_encoder(folder / file, encoder, embeddings.shape[1], labels)
+        encoders[side] = Encoder(modality="image", file=file, input=encoder.input)
+    onnx.save(_head_graph(calibrated.head), folder / HEAD)
+    np.savez_compressed(folder / TEST_VECTORS, allow_pickle=False, **vectors)
+    np.savez_compressed(
+        folder / COHORT,
+        identities=np.arange(len(cohort), dtype=np.int64),
+        embeddings=cohort.astype(np.float16),
+    )
+    manifest = Manifest(
+        name=name,
+        version=version,
+        description=description,
+        licence=licence,
+        encoders={"a": encoders["a"], "b": encoders["b" if b else "a"]},
+        dimension=vectors["embeddings_a"].shape[1],
+        normalised=normalised,
+        distance=distance,
+        head=calibrated.head,
+        operating_points=calibrated.operating_points,
+        calibration=calibrated.choices,
+        metrics=metrics,
+        provenance=provenance.model_copy(update={"created": datetime.now(UTC)}),
+        files=_digests(folder),
+    )
+    (folder / CARD).write_text(card(manifest, len(cohort), words))
+    manifest = manifest.model_copy(update={"files": _digests(folder)})
+    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+    return _opened(folder, vectors)
+
+
+def _write_encoder(
+    path: Path, encoder: TrainedEncoder, dimension: int, labels: dict[str, str]
+) -> None:
+    """Write the module as ONNX: `image` (batch, c, h, w) → `embedding` (batch, d)."""
+    with warnings.catch_warnings():
+        # The TorchScript exporter is deprecated, and the better one here: 1 s for 7, and its
+        # nodes do not carry the paths of the machine that exported them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            encoder.module.eval(),
+            (torch.from_numpy(encoder.examples[:2]),),
+            path,
+            input_names=["image"],
+            output_names=["embedding"],
+            dynamic_axes={"image": {0: "batch"}, "embedding": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = dimension
+    helper.set_model_props(model, labels)
+    onnx.save(model, path)
+
+
+def _head_graph(head: Head) -> onnx.ModelProto:
+    """Return `sigmoid(bias - weight · distance)` as ONNX: `distance` (n,) → `score` (n,)."""
+    floats = TensorProto.FLOAT
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Mul", ["distance", "slope"], ["sloped"]),
+                helper.make_node("Add", ["sloped", "bias"], ["logit"]),
+                helper.make_node("Sigmoid", ["logit"], ["score"]),
+            ],
+            "head",
+            [helper.make_tensor_value_info("distance", floats, ["n"])],
+            [helper.make_tensor_value_info("score", floats, ["n"])],
+            [
+                helper.make_tensor("slope", floats, [], [-head.weight]),
+                helper.make_tensor("bias", floats, [], [head.bias]),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=9,
+    )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(folder.iterdir())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _opened(folder: Path, vectors: dict[str, npt.NDArray[np.float32]]) -> Comparator:
+    """Open the bundle and hold ONNX Runtime to torch's embeddings."""
+    comparator = open_bundle(folder)
+    for side in comparator.manifest.encoders:
+        if f"inputs_{side}" in vectors:
+            found = comparator.embed(vectors[f"inputs_{side}"], side)
+            apart = float(np.abs(found - vectors[f"embeddings_{side}"]).max())
+            if apart > PARITY:
+                raise BundleRefused(f"side {side}: ONNX Runtime is {apart:.1e} away from torch")
+    return comparator
