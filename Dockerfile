@@ -2,7 +2,8 @@
 #
 # The service, without torch:    docker build --target service -t kindred .
 # The service on CUDA:           docker build --target service --build-arg VARIANT=gpu -t kindred:cuda .
-# Training, on a CPU or CUDA:    docker build --target training [--build-arg VARIANT=gpu --build-arg TORCH=cu130] .
+# Training:                      docker build --target training [--build-arg VARIANT=gpu] .
+#   TORCH_INDEX: where to look for torch besides the usual index, such as that of its CPU builds.
 ARG VARIANT=cpu
 
 FROM python:3.11-slim-bookworm AS base-cpu
@@ -38,10 +39,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --no-deps --editable .
 
 FROM build AS build-training
-ARG TORCH=cpu
+ARG TORCH_INDEX=
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['optional-dependencies']['training'], sep='\n')" > /tmp/requirements.txt \
- && pip install --extra-index-url https://download.pytorch.org/whl/${TORCH} -r /tmp/requirements.txt
+ && pip install ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} -r /tmp/requirements.txt
 COPY training ./training
 
 FROM base AS training

@@ -1,62 +1,36 @@
 """Strangers searched against a gallery: thresholds, p-values, and how sure they are."""
 
-from collections.abc import Callable, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.special import betaincinv
 
-from index.gallery import Embeddings
-from index.roster import Roster, Rule, Scores
+from index.roster import Scores
 
 Source = Literal["bundle", "gallery"]
-Best = Callable[[Embeddings], tuple[Scores, list[str | None]]]
 
 _INTERVAL = (0.025, 0.975)
-_BLOCK = 512  # identities scored at once, so that 400 strangers' scores stay small
 
 
 class TargetUnresolvable(ValueError):
     """An error rate was asked for that this many strangers cannot tell from zero."""
 
 
+@dataclass(frozen=True, slots=True)
 class Cohort:
-    """The best score that each of M strangers reaches in one gallery, under one rule.
+    """The best scores (M,) that M strangers reach in one gallery, under one rule.
 
-    `members` (M, d) holds one embedding of each stranger. A probe's p-value is the share of
-    strangers, itself counted among them, that score at least as high:
-    (1 + #{best >= score}) / (M + 1). Naming whoever has a p-value of at most α names a stranger
-    exchangeable with the members with probability at most α (split conformal prediction: Vovk
+    A probe's p-value is the share of strangers, itself counted among them, that score at least as
+    high: (1 + #{best >= score}) / (M + 1). Naming whoever has a p-value of at most α names a
+    stranger exchangeable with these with probability at most α (split conformal prediction: Vovk
     et al., Algorithmic Learning in a Random World, 2005).
     """
 
-    def __init__(self, members: Embeddings, source: Source) -> None:
-        self.members = members
-        self.source: Source = source
-        self.best: Scores = np.full(len(members), -np.inf)
-        self._holder: list[str | None] = [None] * len(members)
+    best: Scores
 
     def __len__(self) -> int:
-        return len(self.members)
-
-    def follow(self, identities: Sequence[str], scores: Scores, search: Best) -> None:
-        """Take in that these identities now score so for the members (M, m).
-
-        An identity that is gone scores minus infinity. Members whose best identity fell are
-        searched anew, and only those; `search` gives the best score and identity of members.
-        """
-        column: dict[str | None, int] = {identity: j for j, identity in enumerate(identities)}
-        held = [(i, column[name]) for i, name in enumerate(self._holder) if name in column]
-        fallen = [i for i, j in held if scores[i, j] < self.best[i]]
-        risen = np.flatnonzero(scores.max(axis=1, initial=-np.inf) > self.best)
-        for i in risen.tolist():
-            j = int(scores[i].argmax())
-            self.best[i], self._holder[i] = scores[i, j], identities[j]
-        if lost := sorted(set(fallen) - set(risen.tolist())):
-            self.best[lost], holders = search(self.members[lost])
-            for i, holder in zip(lost, holders, strict=True):
-                self._holder[i] = holder
+        return len(self.best)
 
     def threshold(self, target_fpir: float) -> float:
         """Return the lowest score that is accepted at this target, or raise TargetUnresolvable.
@@ -102,23 +76,3 @@ class Cohort:
                 f"least, asked was {target_fpir:.4g}; a larger cohort would resolve it"
             )
         return rank
-
-
-def catch_up(cohort: Cohort, roster: Roster, rule: Rule, changed: Sequence[str]) -> None:
-    """Let the cohort follow a change of these identities, gone ones included, in the roster."""
-
-    def search(members: Embeddings) -> tuple[Scores, list[str | None]]:
-        firsts = [ranking[0] if ranking else None for ranking in roster.rank(members, rule, 1)]
-        best = np.array([first.score if first else -np.inf for first in firsts])
-        return best, [first.identity if first else None for first in firsts]
-
-    if not len(cohort):
-        return
-    left = iter(changed)
-    while block := list(islice(left, _BLOCK)):
-        here = [j for j, identity in enumerate(block) if identity in roster]
-        scores = np.full((len(cohort), len(block)), -np.inf)
-        if here:
-            names = [block[j] for j in here]
-            scores[:, here] = roster.scores(cohort.members, names, rule)
-        cohort.follow(block, scores, search)

@@ -4,8 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from index.cohort import Cohort, Source, catch_up
+import numpy as np
+
+from index.best_scores import BestScores
+from index.cohort import Cohort, Source
 from index.gallery import Embeddings, Gallery, Reference
+from index.leave_one_out import LeaveOneOut
 from index.miss_rate import GenuineScores
 from index.posterior import PosteriorModel
 from index.readers_writer import ReadersWriterLock
@@ -38,11 +42,14 @@ class CandidateIdentity:
 class Evidence:
     """What a threshold rests on: whose strangers, how many, and where its true FPIR lies.
 
-    `fpir_interval` covers 95 %; it is None where there are no strangers or nobody is enrolled.
+    To the bundle's strangers are added, from 50 identities on, as many of the gallery's own as
+    `own_trials` says, each searched against all others: strangers akin to the gallery. The
+    `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
     """
 
     source: Source
     cohort_size: int
+    own_trials: int
     fpir_interval: tuple[float, float] | None
 
 
@@ -95,7 +102,7 @@ class Identifier:
         self._rule: Rule = rule
         self._posterior = posterior
         self._genuine = genuine
-        self._cohorts: dict[Rule, Cohort] = {}
+        self._searches: dict[Rule, tuple[BestScores, LeaveOneOut]] = {}
         self._lock = ReadersWriterLock()
 
     @property
@@ -122,7 +129,8 @@ class Identifier:
         """Judge by these strangers (M, d) from now on."""
         with self._lock.writing():
             self._strangers = (embeddings, source)
-            self._cohorts = {rule: self._searched(rule) for rule in self._cohorts}
+            for rule, (_, own) in self._searches.items():
+                self._searches[rule] = (self._strangers_searched(rule), own)
 
     def enrolled(self) -> tuple[list[Reference], Embeddings]:
         """Return every reference, identity by identity, and their embeddings (n, d)."""
@@ -183,7 +191,11 @@ class Identifier:
         return None
 
     def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> "_Terms":
-        cohort = self._cohorts[_evidence_rule(rule)]
+        strangers, own = self._searches[_evidence_rule(rule)]
+        source = self._strangers[1]
+        # Strangers of the gallery's own kind, once there are some, need nobody to stand in.
+        akin = own.strangers if source == "bundle" else own.strangers[:0]
+        cohort = Cohort(np.concatenate([strangers.values, akin]))
         interval = None
         if target_fpir is not None:
             threshold = cohort.threshold(target_fpir)
@@ -191,32 +203,38 @@ class Identifier:
         elif threshold is not None and len(cohort):
             interval = cohort.fpir_interval_at(threshold)
         if threshold is None or not self.identities:
-            return _Terms(rule, cohort, None, target_fpir, None, None)
-        missed = None
-        if self._genuine:
+            evidence = Evidence(source, len(strangers.values), 0, None)
+            return _Terms(rule, cohort, None, target_fpir, None, evidence)
+        missed = own.miss_rate(threshold)
+        if missed is None and self._genuine:
             sizes = self._roster.sizes
-            missed = self._genuine.miss_rate(rule, threshold, cohort.best, sizes)
-        return _Terms(rule, cohort, threshold, target_fpir, missed, interval)
+            missed = self._genuine.miss_rate(rule, threshold, strangers.values, sizes)
+        evidence = Evidence(source, len(strangers.values), len(akin), interval)
+        return _Terms(rule, cohort, threshold, target_fpir, missed, evidence)
 
     def _keep(self, rule: Rule) -> None:
-        """See that the strangers are searched by this rule, and followed from now on."""
+        """See that the evidence for this rule is there, and kept current from now on."""
         kept = _evidence_rule(rule)
-        if kept in self._cohorts:
+        if kept in self._searches:
             return
         with self._lock.writing():
             if rule == "centroid":
                 self._roster.keep_centroids()
-            if kept not in self._cohorts:
-                self._cohorts[kept] = self._searched(kept)
+            if kept not in self._searches:
+                own = LeaveOneOut(kept, self._roster.dimension)
+                own.follow(self._roster, self._roster.identities)
+                self._searches[kept] = (self._strangers_searched(kept), own)
 
-    def _searched(self, rule: Rule) -> Cohort:
-        cohort = Cohort(*self._strangers)
-        catch_up(cohort, self._roster, rule, self._roster.identities)
-        return cohort
+    def _strangers_searched(self, rule: Rule) -> BestScores:
+        members = self._strangers[0]
+        best = BestScores(rule, self._roster.dimension)
+        best.admit(self._roster, members, [None] * len(members))
+        return best
 
     def _follow(self, changed: list[str]) -> None:
-        for rule, cohort in self._cohorts.items():
-            catch_up(cohort, self._roster, rule, changed)
+        for strangers, own in self._searches.values():
+            strangers.follow(self._roster, changed)
+            own.follow(self._roster, changed)
 
 
 def _evidence_rule(rule: Rule) -> Rule:
@@ -233,7 +251,7 @@ class _Terms:
     threshold: float | None
     target_fpir: float | None
     expected_fnir: float | None
-    fpir_interval: tuple[float, float] | None
+    evidence: Evidence
 
 
 def _decide(
@@ -267,7 +285,7 @@ def _decide(
             )
             for i, (each, own) in enumerate(zip(ranking, samples, strict=False))
         ),
-        evidence=Evidence(cohort.source, len(cohort), terms.fpir_interval),
+        evidence=terms.evidence,
     )
 
 

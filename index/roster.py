@@ -77,6 +77,11 @@ class Roster:
         return len(self._owner)
 
     @property
+    def dimension(self) -> int:
+        """The length of an embedding."""
+        return self._references.dimension
+
+    @property
     def sizes(self) -> Mapping[int, int]:
         """How many identities have how many samples."""
         return self._sizes
@@ -141,6 +146,21 @@ class Roster:
         scores = self._score(far.astype(np.float64))
         means: Scores = (np.add.reduceat(scores, starts, axis=0) / counts[:, None]).T
         return means
+
+    def oldest(self, identity: str) -> int:
+        """Return the smallest key of an identity's references."""
+        return min(self._samples[identity])
+
+    def own_score(self, identity: str, rule: Rule) -> float | None:
+        """Return an identity's score for its oldest sample by its others, or None without any."""
+        held_out, *others = sorted(self._samples[identity])
+        if not others:
+            return None
+        rows = self.embeddings([held_out, *others])
+        if rule == "centroid":
+            return self._scored(rows[:1], self._centre(rows[1:])[None]).item()
+        scores = self._scored(rows[:1], rows[1:])
+        return float(scores.max() if rule == "max" else scores.mean())
 
     def sample_scores(self, probe: Embeddings, identity: str) -> list[tuple[int, float]]:
         """Return the identity's references with their scores for one probe (d,), best first."""
@@ -291,16 +311,18 @@ class Roster:
         for name in here:
             key = min(self._samples[name])  # so that ties go the same way by every rule
             self._centroid[name], self._named[key] = key, name
-        means = np.array([self._mean_embedding(name) for name in here], dtype=np.float32)
+        samples = [self.embeddings(sorted(self._samples[name])) for name in here]
+        means = np.array([self._centre(rows) for rows in samples], dtype=np.float32)
         rows = means.reshape(len(here), centroids.dimension)
         centroids.add([Reference(self._centroid[name], name) for name in here], rows)
 
-    def _mean_embedding(self, identity: str) -> Embeddings:
-        rows = self.embeddings(sorted(self._samples[identity])).astype(np.float64)
-        mean = rows.mean(axis=0)
+    def _centre(self, rows: Embeddings) -> Embeddings:
+        """Return the mean of embeddings (n, d), made unit again for cosine (d,)."""
+        exact = rows.astype(np.float64)
+        mean = exact.mean(axis=0)
         if self._references.metric == "cosine":
             norm = np.linalg.norm(mean)
             # Opposite samples have no direction in common: the oldest speaks for them.
-            mean = mean / norm if norm > np.finfo(np.float32).eps else rows[0]
+            mean = mean / norm if norm > np.finfo(np.float32).eps else exact[0]
         centroid: Embeddings = mean.astype(np.float32)
         return centroid

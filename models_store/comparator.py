@@ -1,11 +1,14 @@
 """A loaded bundle: samples → embeddings, distances → scores."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - must stand before the import; or it reports
 import onnxruntime
 from scipy.special import expit
 

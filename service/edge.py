@@ -40,9 +40,11 @@ class Facts:
     """What a route leaves in `request.state` for the edge to tell; timings in seconds by stage."""
 
     comparator: str | None = None
+    gallery: str | None = None
     samples: int | None = None
     outcomes: dict[str, int] | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    failures: dict[int, Exception] = field(default_factory=dict)
 
 
 log = structlog.get_logger("kindred.edge")
@@ -93,8 +95,11 @@ class Edge:
         route = getattr(call.scope.get("route"), "path", OTHER)
         status = call.status or 499  # the client left before there was an answer
         self._telemetry.request(route, status, seconds, call.body_bytes)
-        for stage, duration in facts.timings.items():
+        timings = {"receive": call.received} | facts.timings
+        for stage, duration in timings.items():
             self._telemetry.stage(stage, duration)
+        for failure in facts.failures.values():
+            self._telemetry.problem(kind_of(failure).slug)
         if call.problem:
             self._telemetry.problem(call.problem)
         if call.problem == BARRIER_MISSED:
@@ -106,10 +111,11 @@ class Edge:
             status=status,
             ms=seconds * 1000,
             comparator=facts.comparator,
+            gallery=facts.gallery and self._telemetry.gallery_label(facts.gallery),
             problem=call.problem,
             samples=facts.samples,
             outcomes=facts.outcomes,
-            timings_ms={stage: 1000 * time for stage, time in facts.timings.items()} or None,
+            timings_ms={stage: 1000 * time for stage, time in timings.items()},
             traceparent=call.headers.get("traceparent"),
         )
 
@@ -124,6 +130,7 @@ class _Call:
         self.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
         self.started = perf_counter()
         self.body_bytes = 0
+        self.received = 0.0  # seconds until the whole body was here
         self.status: int | None = None
         self.problem: str | None = None
         self._receive = receive
@@ -131,7 +138,9 @@ class _Call:
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self.body_bytes += len(message.get("body", b""))
+        if message["type"] == "http.request":
+            self.body_bytes += len(message.get("body", b""))
+            self.received = perf_counter() - self.started
         return message
 
     async def send(self, message: Message) -> None:

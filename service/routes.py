@@ -97,7 +97,10 @@ async def embed(request: Request, parts: Served) -> answers.EmbedAnswer:
     files = upload.many("files")
     comparator, found = await parts.recogniser.embed(files, asked.comparator, asked.side)
     request.state.facts = Facts(
-        comparator=comparator.title, timings=found.timings, samples=len(files)
+        comparator=comparator.title,
+        samples=len(files),
+        timings=found.timings,
+        failures=found.failures,
     )
     return answers.EmbedAnswer.of(comparator, found)
 
@@ -123,7 +126,13 @@ async def enroll(
     outcomes["refused"] = len(done.failures)
     for outcome, count in outcomes.items():
         parts.telemetry.enrolled(asked.gallery, outcome, count)
-    request.state.facts = Facts(timings=done.timings, samples=len(files), outcomes=dict(outcomes))
+    request.state.facts = Facts(
+        gallery=asked.gallery,
+        samples=len(files),
+        outcomes=dict(outcomes),
+        timings=done.timings,
+        failures=done.failures,
+    )
     return answers.EnrollAnswer.of(asked.gallery, asked.identity, done)
 
 
@@ -179,9 +188,11 @@ async def identify(
     outcomes = dict(Counter[str](result.outcome for result in found.results))
     request.state.facts = Facts(
         comparator=comparator,
-        timings=found.timings,
+        gallery=asked.gallery,
         samples=len(files),
         outcomes=outcomes,
+        timings=found.timings,
+        failures=found.failures,
     )
     return answers.IdentifyAnswer.of(found)
 
@@ -203,8 +214,9 @@ async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
     )
     request.state.facts = Facts(
         comparator=found.comparator.title,
-        timings=found.timings,
         samples=len(found.names) + len(found.failures),
+        timings=found.timings,
+        failures=found.failures,
     )
     return answers.ClusterAnswer.of(found)
 
@@ -267,7 +279,9 @@ async def put_cohort(
     asked = fields.CohortFields.of(upload)
     files = upload.many("files")
     change, found = await parts.recogniser.put_cohort(gallery, files, asked.identities)
-    request.state.facts = Facts(timings=found.timings, samples=len(files))
+    request.state.facts = Facts(
+        gallery=gallery, samples=len(files), timings=found.timings, failures=found.failures
+    )
     _, strangers = parts.recogniser.galleries.get(gallery).cohort
     return answers.CohortAnswer(
         gallery=gallery,

@@ -68,10 +68,15 @@ local function mismatch(digest, bytes)
   end
 end
 
+-- Of an identity's fields only sample ids are short numbers; a fingerprint has 64 digits.
+local function is_sample(field)
+  return #field < 20 and string.find(field, '^%d+$')
+end
+
 local function sample_ids(record)
   local ids = {}
   for _, field in ipairs(redis.call('HKEYS', record)) do
-    if #field < 20 and string.find(field, '^%d+$') then ids[#ids + 1] = tonumber(field) end
+    if is_sample(field) then ids[#ids + 1] = tonumber(field) end
   end
   table.sort(ids)
   return ids

@@ -15,15 +15,23 @@ end
 
 local identities, embeddings, last = {}, {}, ''
 for _, number in ipairs(numbers) do
-  local record = identity_key(number)
-  local samples = sample_ids(record)
+  local name, samples, kept = '', {}, {}
+  local fields = redis.call('HGETALL', identity_key(number))
+  for i = 1, #fields, 2 do
+    local field, value = fields[i], fields[i + 1]
+    if field == 'name' then
+      name = value
+    elseif is_sample(field) then
+      samples[#samples + 1] = tonumber(field)
+      kept[tonumber(field)] = value
+    end
+  end
+  table.sort(samples)
   for _, id in ipairs(samples) do
-    local kept = redis.call('HGET', record, id)
-    embeddings[#embeddings + 1] = string.sub(kept, select(2, string.find(kept, '^%x+ %d+ ')) + 1)
+    local _, head = string.find(kept[id], '^%x+ %d+ ')
+    embeddings[#embeddings + 1] = string.sub(kept[id], head + 1)
   end
-  if #samples > 0 then
-    identities[#identities + 1] = {number, redis.call('HGET', record, 'name'), samples}
-  end
+  if #samples > 0 then identities[#identities + 1] = {number, name, samples} end
   last = number
   if enough and #embeddings >= enough then break end
 end

@@ -234,6 +234,19 @@ async def test_a_repeated_key_gives_the_first_answer_and_changes_nothing(
     assert await store.gallery("staff") == before
 
 
+async def test_a_key_is_remembered_for_a_day_and_for_less_than_two(
+    store: IdentityStore, redis: DurableRedis
+) -> None:
+    lineage = (await store.gallery("staff")).position.lineage
+    await store.enroll(enrollment("Ada", 0, key="once"))
+
+    [replies] = await redis.read("KEYS", f"kindred:{{staff}}:{lineage}:replies:*")
+    left = await redis.read("PTTL", replies)
+
+    day = 24 * 60 * 60 * 1000
+    assert day < left <= 2 * day
+
+
 async def test_a_key_with_another_payload_is_refused_and_changes_nothing(
     store: IdentityStore,
 ) -> None:

@@ -1,31 +1,16 @@
-"""Strangers' best scores: followed change by change, and what is read off them."""
+"""What is read off strangers' best scores."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
 from index.cohort import Cohort, TargetUnresolvable
-from index.gallery import Metric, Reference
-from index.numpy_gallery import NumpyGallery
-from index.roster import Roster, Rule
-
-RULES: tuple[Rule, ...] = ("max", "mean", "centroid")
-
-
-def head(distances: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(10 * (distances - 0.5)))
-
-
-def _no_search(members: np.ndarray):
-    raise AssertionError("nobody's best identity fell")
 
 
 def cohort_with(*best: float) -> Cohort:
-    cohort = Cohort(np.zeros((len(best), 2), np.float32), "bundle")
-    cohort.follow(["anybody"], np.array(best)[:, None], search=_no_search)
-    return cohort
+    return Cohort(np.array(best))
 
 
 def test_the_p_value_counts_the_probe_among_the_strangers():
@@ -84,7 +69,7 @@ def test_the_refusal_names_the_cohort_and_the_smallest_target_it_resolves():
 
 def test_nobody_to_count_resolves_nothing():
     with pytest.raises(TargetUnresolvable):
-        Cohort(np.empty((0, 2), np.float32), "bundle").threshold(0.5)
+        cohort_with().threshold(0.5)
 
 
 def test_intervals_are_those_of_the_beta_distribution():
@@ -96,65 +81,3 @@ def test_intervals_are_those_of_the_beta_distribution():
     assert high == pytest.approx(beta.ppf(0.975, 201, 199))
     assert cohort.fpir_interval_at(2.0)[0] == 0
     assert cohort.fpir_interval_at(-1.0)[1] == 1
-
-
-def test_only_the_members_whose_best_identity_fell_are_searched_anew():
-    cohort = Cohort(np.arange(3, dtype=np.float32)[:, None], "bundle")
-    searched = []
-
-    def search(members):
-        searched.extend(members[:, 0].tolist())
-        return np.array([0.3] * len(members)), ["ada"] * len(members)
-
-    cohort.follow(["ada", "bob"], np.array([[0.3, 0.9], [0.5, 0.2], [0.3, 0.6]]), search)
-    cohort.follow(["bob"], np.array([[-np.inf], [-np.inf], [0.7]]), search)
-
-    assert searched == [0.0]
-    assert cohort.best.tolist() == [0.3, 0.5, 0.7]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    data=st.data(),
-    rule=st.sampled_from(RULES),
-    metric=st.sampled_from(("cosine", "l2", "l1")),
-)
-def test_after_any_history_the_cohort_is_as_if_searched_afresh(data, rule: Rule, metric: Metric):
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    points = rng.standard_normal((60, 3))
-    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-    members = points[:8]
-    roster = Roster(lambda: NumpyGallery(3, metric), head)
-    roster.keep_centroids()
-    followed = Cohort(members, "bundle")
-
-    def search(some):
-        firsts = [ranking[:1] for ranking in roster.rank(some, rule, 1)]
-        best = np.array([first[0].score if first else -np.inf for first in firsts])
-        return best, [first[0].identity if first else None for first in firsts]
-
-    def scores(identities):
-        columns = np.full((len(members), len(identities)), -np.inf)
-        for j, identity in enumerate(identities):
-            if identity in roster:
-                columns[:, j] = roster.scores(members, [identity], rule)[:, 0]
-        return columns
-
-    held: set[int] = set()
-    key = 0
-    for _ in range(data.draw(st.integers(1, 8))):
-        if held and data.draw(st.booleans()):
-            gone = data.draw(st.lists(st.sampled_from(sorted(held)), min_size=1, unique=True))
-            held -= set(gone)
-            changed = roster.forget(gone)
-        else:
-            owners = data.draw(st.lists(st.sampled_from("abcd"), min_size=1, max_size=5))
-            keys = list(range(key, key + len(owners)))
-            key += len(owners)
-            held |= set(keys)
-            rows = points[8 + np.array(keys) % 52]
-            changed = roster.enroll(list(map(Reference, keys, owners)), rows)
-        followed.follow(changed, scores(changed), search)
-
-        afresh = scores(roster.identities).max(axis=1, initial=-np.inf)
-        np.testing.assert_allclose(followed.best, afresh, rtol=0, atol=1e-12)

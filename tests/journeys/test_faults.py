@@ -3,7 +3,9 @@
 import http.client
 import json
 import os
+import re
 import signal
+import socket
 import threading
 import time
 
@@ -149,7 +151,7 @@ def test_the_embedded_store_is_started_again_when_it_dies(start_service, tmp_pat
     service = start_service()
     with service.client() as client:
         enroll(client, 1)
-        os.kill(int((tmp_path / "var/store/valkey.pid").read_text()), signal.SIGKILL)
+        os.kill(_process_id(tmp_path / "var" / "store" / "valkey.sock"), signal.SIGKILL)
 
         _until(lambda: enroll(client, 2).status_code == 201)
 
@@ -257,3 +259,10 @@ def _refuses_connections(service):
     except httpx.TransportError:
         return True
     return False
+
+
+def _process_id(unix_socket):
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(unix_socket))
+        channel.sendall(b"INFO server\r\n")
+        return int(re.search(rb"process_id:(\d+)", channel.recv(65536)).group(1))

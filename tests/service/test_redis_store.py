@@ -17,6 +17,7 @@ from service.identities import (
     Enrollment,
     GallerySettings,
     NewSample,
+    OutOfStep,
     Position,
     StoreError,
     UnknownGallery,
@@ -135,6 +136,25 @@ async def test_a_forgotten_identity_leaves_no_byte_after_a_rewrite(
 
     assert [trace for trace in traces if trace in kept()] == []
     assert b"Grace Hopper" in kept()
+    await store.close()
+
+
+async def test_a_log_that_somebody_rewrote_is_not_followed(embedded: EmbeddedRedis) -> None:
+    redis = DurableRedis(embedded.url)
+    store = RedisIdentityStore(redis)
+    start = (await store.create_gallery(SETTINGS)).position
+    for content in "abc":
+        await store.enroll(enrollment("Ada", content))
+    log = f"kindred:{{staff}}:{start.lineage}:log"
+    entries = await redis.read("XRANGE", log, "-", "+")
+
+    await redis.write("UNLINK", log)
+    for entry, fields in entries:
+        forged = {**fields, b"samples": b"7"} if entry == b"2-0" else fields
+        await redis.write("XADD", log, entry, *(word for pair in forged.items() for word in pair))
+
+    with pytest.raises(OutOfStep, match="version 1"):
+        await store.changes("staff", start)
     await store.close()
 
 

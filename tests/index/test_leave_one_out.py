@@ -1,0 +1,76 @@
+"""What the gallery's own samples say of strangers akin to it, and of misses."""
+
+import numpy as np
+import pytest
+
+from index.gallery import Reference
+from index.leave_one_out import LeaveOneOut
+from index.numpy_gallery import NumpyGallery
+from index.roster import Roster, Rule
+
+
+def on_circle(*degrees: float) -> np.ndarray:
+    angles = np.radians(degrees)
+    return np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+
+
+def by_degrees(distances: np.ndarray) -> np.ndarray:
+    """A score that falls from 1 at 0° to 0 at 100°, in a straight line: easy to work out."""
+    degrees = np.degrees(np.arccos(np.clip(1 - distances, -1, 1)))
+    return np.clip(1 - degrees / 100, 0, 1)
+
+
+def tried(rule: Rule = "max", **options: int) -> LeaveOneOut:
+    """Ada at 0°, 10° and 40°; Bob at 50° and 80°; Cid at 90°."""
+    roster = Roster(lambda: NumpyGallery(2, "cosine"), by_degrees)
+    names = ["ada", "ada", "ada", "bob", "bob", "cid"]
+    references = [Reference(key, name) for key, name in enumerate(names)]
+    changed = roster.enroll(references, on_circle(0, 10, 40, 50, 80, 90))
+    roster.keep_centroids()
+    trials = LeaveOneOut(rule, 2, **({"enough": 1} | options))
+    trials.follow(roster, changed)
+    return trials
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # ada 0° to bob 50°, bob 50° to ada 40°, cid 90° to bob 80°
+        ("max", [0.5, 0.9, 0.9]),
+        # ada to bob (.5, .2); bob to cid (.6) rather than ada (.5, .6, .9: .667); cid to bob
+        ("mean", [0.35, 2 / 3, 0.75]),
+    ],
+)
+def test_each_oldest_sample_is_a_stranger_to_everybody_else(rule, expected):
+    assert sorted(tried(rule).strangers) == pytest.approx(sorted(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "threshold", "expected"),
+    [
+        # Own scores: ada .9 against another's .5, bob .7 against .9 – bob is missed anyhow.
+        ("max", 0.8, 1 / 2),
+        ("max", 0.95, 1),
+        # ada (.9 + .6) / 2 against .35; bob .7 against .667
+        ("mean", 0.5, 0),
+        ("mean", 0.72, 1 / 2),
+        # ada's others have their centre at 25°, bob's at 80°: .75 and .7
+        ("centroid", 0.72, 1 / 2),
+    ],
+)
+def test_a_genuine_trial_is_missed_below_the_threshold_or_below_somebody_else(
+    rule, threshold, expected
+):
+    assert tried(rule).miss_rate(threshold) == expected
+
+
+def test_too_few_trials_say_nothing():
+    trials = tried(enough=4)
+
+    assert len(trials.strangers) == 0
+    assert trials.miss_rate(0.5) is None
+    assert tried(enough=3).miss_rate(0.5) is None  # three identities, but cid has one sample
+
+
+def test_who_is_tried_is_drawn_by_name_and_not_by_arrival():
+    assert len(tried(trials=2).strangers) == 2
