@@ -13,7 +13,7 @@ from index.leave_one_out import LeaveOneOut
 from index.miss_rate import GenuineScores
 from index.posterior import PosteriorModel
 from index.readers_writer import ReadersWriterLock
-from index.roster import STANDS, Ranked, Roster, Rule, Score
+from index.roster import STANDS, Ranked, Roster, Rule, Score, Scores
 
 Outcome = Literal["match", "possible", "unknown"]
 Reason = Literal[
@@ -25,6 +25,7 @@ Reason = Literal[
 ]
 
 DEFAULT_TARGET_FPIR = 0.05
+_HEAVIEST = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ class Identifier:
         source = self._strangers[1]
         # Strangers of the gallery's own kind, once there are some, need nobody to stand in.
         akin = own.strangers if source == "bundle" else own.strangers[:0]
-        cohort = Cohort(np.concatenate([strangers.values, akin]))
+        cohort = _blended(strangers.values, akin)
         interval = None
         if target_fpir is not None:
             threshold = cohort.threshold(target_fpir)
@@ -235,6 +236,18 @@ class Identifier:
         for strangers, own in self._searches.values():
             strangers.follow(self._roster, changed)
             own.follow(self._roster, changed)
+
+
+def _blended(strangers: Scores, akin: Scores) -> Cohort:
+    """Let the gallery's own trials weigh twice what the strangers weigh together.
+
+    If they score alike, any weights hold the target. If only the gallery's own score high, strangers
+    akin to the gallery are named at 1.5 times the target at most. An own trial counts as eight
+    strangers at most, as more would leave few voices, and small targets unresolved.
+    """
+    each = min(_HEAVIEST, 2 * len(strangers) / len(akin)) if len(akin) and len(strangers) else 1.0
+    weights = np.concatenate([np.ones(len(strangers)), np.full(len(akin), each)])
+    return Cohort(np.concatenate([strangers, akin]), weights)
 
 
 def _evidence_rule(rule: Rule) -> Rule:

@@ -152,7 +152,6 @@ class DurableRedis:
     async def close(self) -> None:
         """Give back every connection."""
         await self._redis.aclose()
-        await self._redis.connection_pool.aclose()
 
     async def _ask(self, *command: Word) -> Any:
         return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py gives it no types

@@ -74,9 +74,13 @@ class EmbeddedRedis:
             raise
 
     async def ensure_running(self) -> bool:
-        """Start the server again if it has ended; return whether it had."""
+        """Start the server again if it has ended; return whether it had.
+
+        Raises what `start` does, and may be called again until it succeeds.
+        """
         if self._process is None or self._process.poll() is None:
             return False
+        await asyncio.to_thread(self._end_orphan)  # a rewrite of the file outlives its server
         await self._start_server()
         return True
 

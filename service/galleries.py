@@ -108,6 +108,18 @@ class Galleries:
                 GallerySettings(DEFAULT_GALLERY, self._default.title, self._default.digest)
             )
 
+    async def take_in(self, state: GalleryState) -> Replica:
+        """Serve a gallery that was just made here."""
+        async with self._turn:
+            await self._take_in(state)
+        return self.get(state.settings.name)
+
+    async def drop(self, name: str) -> None:
+        """Serve a gallery no more that was just deleted here; `default` is there again, empty."""
+        async with self._turn:
+            self._replicas.pop(name, None)
+        await self.refresh()
+
     async def refresh(self) -> None:
         """Take in galleries made, changed or deleted anywhere since the last time.
 

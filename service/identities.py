@@ -66,6 +66,10 @@ class NewSample:
     fingerprint: str  # SHA-256 of the sample's content, in hex: the same bytes are one sample
     embedding: Embedding  # (d,)
 
+    def __post_init__(self) -> None:
+        if len(bytes.fromhex(self.fingerprint)) != hashlib.sha256().digest_size:
+            raise ValueError("a fingerprint is a SHA-256 in hex")
+
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:

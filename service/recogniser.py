@@ -194,15 +194,14 @@ class Recogniser:
         settings = GallerySettings(
             name, model.title, model.digest, rule, target_fpir, prior_known, keep_samples
         )
-        await self._write("gallery", lambda: self._store.create_gallery(settings))
-        await self.galleries.refresh()
-        return self.galleries.get(name)
+        state = await self._write("gallery", lambda: self._store.create_gallery(settings))
+        return await self.galleries.take_in(state)
 
     async def delete_gallery(self, name: str) -> None:
         """Delete a gallery and everything in it."""
         self.galleries.get(name)
         await self._write("gallery", lambda: self._store.delete_gallery(name))
-        await self.galleries.refresh()
+        await self.galleries.drop(name)
 
     async def enroll(
         self,

@@ -401,6 +401,18 @@ def test_a_deleted_gallery_is_gone_and_its_name_is_free_again(client, gallery):
     assert client.get(f"/galleries/{gallery}").json()["identities"] == 0
 
 
+def test_the_default_gallery_is_there_again_as_soon_as_it_is_deleted(start_service):
+    with start_service().client() as client:
+        client.post("/enroll", data={"identity": "Ada"}, files=[part(draw(1))])
+
+        assert client.delete("/galleries/default").status_code == 200
+
+        assert client.get("/galleries/default").json()["identities"] == 0
+        assert client.get("/health/ready").status_code == 200
+        enrolled = client.post("/enroll", data={"identity": "Ada"}, files=[part(draw(1))])
+        assert enrolled.json()["version"] == 1
+
+
 def test_top_and_k_never_change_a_decision(client, gallery):
     for character in range(8):
         enroll(client, gallery, character, takes=[1, 2, 3])

@@ -183,6 +183,24 @@ async def test_a_server_that_dies_is_started_again_with_its_data(tmp_path: Path)
         assert await kept(embedded) == [1]
 
 
+async def test_a_server_that_dies_while_it_rewrites_its_file_is_started_again(
+    tmp_path: Path,
+) -> None:
+    async with EmbeddedRedis(tmp_path) as embedded:
+        await keep(embedded, 1)
+        redis = DurableRedis(embedded.url)
+        await redis.read("CONFIG SET", "rdb-key-save-delay", 30_000_000)  # microseconds a key
+        await redis.read("BGREWRITEAOF")
+        await redis.close()
+
+        assert embedded._process is not None
+        embedded._process.kill()
+        embedded._process.wait()
+
+        assert await embedded.ensure_running()
+        assert await kept(embedded) == [1]
+
+
 async def test_a_half_written_end_of_the_file_does_not_keep_it_from_starting(
     tmp_path: Path,
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,12 @@ def test_a_change_is_intact_only_as_it_was_sealed() -> None:
     assert not replace(CHANGE, samples=(34,)).is_intact()
     assert not replace(CHANGE, digest="e").is_intact()
     assert not replace(CHANGE, previous="q").is_intact()
+
+
+def test_a_fingerprint_is_a_sha256() -> None:
+    for wrong in ("1", "f" * 63, "f" * 66, "g" * 64, ""):
+        with pytest.raises(ValueError, match=r"SHA-256|hex"):
+            NewSample(wrong, np.ones(2, np.float32))
 
 
 def test_the_same_enrollment_sent_again_is_the_same_payload() -> None:
