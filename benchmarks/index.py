@@ -50,7 +50,9 @@ def searching(count: int, metric: Metric) -> None:
     print(f"{count} references × {DIMENSION}, {metric}, {SAMPLES} an identity, one thread")
     print(f"{'FAISS flat search, k = 5':40} {1:7.2f} ×  {floor * 1e3:9.3f} ms")
     for k in (5, 64):
-        show(f"FaissGallery.search, k = {k}", p50(lambda p, k=k: gallery.search(p, k), known), floor)
+        show(
+            f"FaissGallery.search, k = {k}", p50(lambda p, k=k: gallery.search(p, k), known), floor
+        )
 
     for rule in RULES:
         identifier = Identifier(
@@ -72,7 +74,11 @@ def searching(count: int, metric: Metric) -> None:
             p50(lambda p: identifier.enroll([Reference(next(key), "new")], p), strangers[:20]),  # noqa: B023 — used before the next turn
             floor,
         )
-        show(f"{rule}: forget one sample", p50(lambda k: identifier.forget(k), [[i] for i in range(40)]), floor)
+        show(
+            f"{rule}: forget one sample",
+            p50(lambda k: identifier.forget(k), [[i] for i in range(40)]),
+            floor,
+        )
 
 
 def clustering(sizes: Iterable[int]) -> None:
@@ -82,8 +88,10 @@ def clustering(sizes: Iterable[int]) -> None:
             started = time.perf_counter()
             found = method(rows, head("cosine"), 0.5, metric="cosine")
             taken = time.perf_counter() - started
-            print(f"{method.__name__:8} {size:7} × {DIMENSION}: {taken:7.2f} s, "
-                  f"{len(found.clusters)} clusters of {size // 20}")
+            print(
+                f"{method.__name__:8} {size:7} × {DIMENSION}: {taken:7.2f} s, "
+                f"{len(found.clusters)} clusters of {size // 20}"
+            )
 
 
 def head(metric: Metric) -> Callable[[np.ndarray], np.ndarray]:

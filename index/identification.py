@@ -241,7 +241,7 @@ class Identifier:
 def _blended(strangers: Scores, akin: Scores) -> Cohort:
     """Let the gallery's own trials weigh twice what the strangers weigh together.
 
-    If they score alike, any weights hold the target. If only the gallery's own score high, strangers
+    If they score alike, any weights hold the target. If only the own ones score high, strangers
     akin to the gallery are named at 1.5 times the target at most. An own trial counts as eight
     strangers at most, as more would leave few voices, and small targets unresolved.
     """

@@ -133,7 +133,8 @@ class Galleries:
             if self._vanished:
                 return
             for state in states:
-                await self._take_in(state)
+                with contextlib.suppress(UnknownGallery):  # deleted since it was listed
+                    await self._take_in(state)
             for name in self._replicas.keys() - {state.settings.name for state in states}:
                 del self._replicas[name]
 
@@ -144,6 +145,8 @@ class Galleries:
             try:
                 if rounds % CHECK_EVERY == 0 or not self._reachable:
                     self._findings = await self._store.check()
+                if not self._started:
+                    await self._store.sweep()
                 await self.refresh()
                 self._started = self._reachable = True
                 rounds += 1
@@ -151,6 +154,8 @@ class Galleries:
                 if self._reachable or not self._started:
                     log.warning("store unavailable", error=type(error).__name__)
                 self._reachable = False
+            except Exception:
+                log.exception("following the store failed; it is tried again")
             await asyncio.sleep(every)
 
     async def _take_in(self, state: GalleryState) -> None:

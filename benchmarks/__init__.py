@@ -1,0 +1,1 @@
+"""Ratios to what the machine, or a user without Kindred, would give."""
