@@ -1,5 +1,6 @@
 """Embeddings in, decisions out. NumPy and FAISS, nothing else."""
 
+from index.calibration import calibrate
 from index.clustering import Cluster, Clustering, leader, linkage
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.faiss_gallery import FaissGallery
@@ -27,7 +28,7 @@ from index.identification import (
 )
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
-from index.posterior import PosteriorModel, Trials, fit_posterior
+from index.posterior import PosteriorModel, Trials, Weights, fit_posterior, likeness
 from index.roster import Rule, Score, Scores
 
 __all__ = [
@@ -61,8 +62,11 @@ __all__ = [
     "TargetUnresolvable",
     "Trials",
     "UnknownKey",
+    "Weights",
+    "calibrate",
     "distances",
     "fit_posterior",
     "leader",
+    "likeness",
     "linkage",
 ]

@@ -11,7 +11,7 @@ from index.cohort import Cohort, Source
 from index.gallery import Embeddings, Gallery, Reference
 from index.leave_one_out import LeaveOneOut
 from index.miss_rate import GenuineScores
-from index.posterior import PosteriorModel
+from index.posterior import PosteriorModel, likeness
 from index.readers_writer import ReadersWriterLock
 from index.roster import STANDS, Ranked, Roster, Rule, Score, Scores
 
@@ -99,7 +99,9 @@ class Identifier:
         genuine: GenuineScores | None = None,
     ) -> None:
         self._roster = Roster(engine, score)
+        self._score = score
         self._strangers = (cohort, source)
+        self._calibrating = cohort  # stays, whoever replaces the cohort: the posterior rests on it
         self._rule: Rule = rule
         self._posterior = posterior
         self._genuine = genuine
@@ -167,18 +169,35 @@ class Identifier:
             terms = self._terms(rule, target_fpir, threshold)
             model = self._covering(rule)
             rankings = self._roster.rank(probes, rule, self.identities if model else max(top, 1))
+            shares = self._shares(model, probes, rankings, prior_known)
             return [
                 _decide(
                     terms,
                     ranking,
-                    model.shares(ranking, self._samples_each, prior_known) if model else None,
+                    share,
                     [
                         self._roster.sample_scores(probe, each.identity)[:k]
                         for each in ranking[:top]
                     ],
                 )
-                for probe, ranking in zip(probes, rankings, strict=True)
+                for probe, ranking, share in zip(probes, rankings, shares, strict=True)
             ]
+
+    def _shares(
+        self,
+        model: PosteriorModel | None,
+        probes: Embeddings,
+        rankings: list[list[Ranked]],
+        prior_known: float,
+    ) -> list[list[float] | None]:
+        """Return each probe's posteriors in the order of its ranking, nobody's last."""
+        if not model:
+            return [None] * len(rankings)
+        alike = likeness(probes, self._calibrating, self._score, self._roster.metric)
+        return [
+            model.shares(ranking, self._samples_each, own, prior_known)
+            for ranking, own in zip(rankings, alike.tolist(), strict=True)
+        ]
 
     @property
     def _samples_each(self) -> float:

@@ -1,33 +1,46 @@
 """How probable it is that a probe is each identity, or nobody enrolled."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logit, softmax
 
-from index.roster import Ranked, Rule, Scores
+from index.gallery import Embeddings, Metric, distances
+from index.roster import Ranked, Rule, Score, Scores
 
 _CLIP = 1e-6  # a head that says 0 or 1 is not that sure
+_ALIKE = 3  # strangers
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What is fitted: log weights in a gallery of N identities with m samples on average.
+
+    An identity of score S weighs exp((slope + slope_by_samples · log m) · logit S), and nobody
+    exp(unknown + by_identities · log N + by_samples · log m + by_likeness · likeness).
+    """
+
+    slope: float
+    slope_by_samples: float
+    unknown: float
+    by_identities: float
+    by_samples: float
+    by_likeness: float
 
 
 @dataclass(frozen=True, slots=True)
 class PosteriorModel:
-    """A choice between every identity and nobody, fitted on galleries simulated from strangers.
+    """A choice between every identity and nobody (a conditional logit: McFadden, 1974).
 
-    In a gallery of N identities with m samples on average, an identity of score S weighs
-    exp(slope · logit S) and nobody exp(unknown + by_identities · log N + by_samples · log m): a
-    conditional logit (McFadden, 1974). It holds for one rule, within the sizes it was fitted on,
-    and for even odds of a probe being of anybody enrolled, from which `prior_known` shifts it.
+    It holds for one rule, within the sizes of gallery it was fitted on, and for even odds of a
+    probe being of anybody enrolled, from which `prior_known` shifts it.
     """
 
     rule: Rule
-    slope: float
-    unknown: float
-    by_identities: float
-    by_samples: float
+    weights: Weights
     identities: tuple[int, int]
     samples: tuple[float, float]
 
@@ -40,15 +53,20 @@ class PosteriorModel:
         )
 
     def shares(
-        self, ranking: Sequence[Ranked], samples: float, prior_known: float = 0.5
+        self,
+        ranking: Sequence[Ranked],
+        samples: float,
+        likeness: float,
+        prior_known: float = 0.5,
     ) -> list[float]:
         """Return the posterior of each of all N identities, and last that of nobody.
 
-        `samples` is the mean number of samples of an identity. They sum to 1.
+        `samples` is the mean number of samples of an identity, and `likeness` the probe's to
+        strangers. They sum to 1.
         """
-        parameters = np.array([self.slope, self.unknown, self.by_identities, self.by_samples])
         scores = np.array([[each.score for each in ranking]])
-        weights = _weights(parameters, scores, samples)[0]
+        known = _Known(_logits(scores), np.array([likeness]), samples)
+        weights = known.weights(np.array(astuple(self.weights)))[0]
         weights[-1] -= logit(prior_known)
         shares: list[float] = softmax(weights).tolist()
         return shares
@@ -56,11 +74,28 @@ class PosteriorModel:
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Probes of one simulated gallery: scores (n, N), and which identity each is, or -1."""
+    """Probes of one simulated gallery.
+
+    Their scores (n, N), likeness to strangers (n,), which identity each is, or -1 (n,), and the
+    mean number of samples of an identity.
+    """
 
     scores: Scores
+    likeness: Scores
     truth: npt.NDArray[np.int64]
     samples: float
+
+
+def likeness(probes: Embeddings, strangers: Embeddings, score: Score, metric: Metric) -> Scores:
+    """Return how alike probes (n, d) are to strangers (M, d): commonplace probes score with many.
+
+    It is the mean log odds of the scores with the three most alike strangers (n,).
+    """
+    far = distances(probes, strangers, metric)
+    count = min(_ALIKE, len(strangers))
+    nearest = np.sort(np.partition(far, count - 1, axis=1)[:, :count], axis=1)
+    alike: Scores = _logits(score(nearest.astype(np.float64))).mean(axis=1)
+    return alike
 
 
 def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
@@ -68,38 +103,61 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
 
     Simulate galleries of many sizes: the model covers those from the smallest to the largest.
     """
-    given = list(trials)
-    sizes = [each.scores.shape[1] for each in given]
-    samples = [each.samples for each in given]
+    given = [
+        (_Known(_logits(each.scores), each.likeness, each.samples), each.truth) for each in trials
+    ]
+    sizes = [known.logits.shape[1] for known, _ in given]
+    samples = [known.samples for known, _ in given]
 
-    def surprise(parameters: Scores) -> float:
-        return float(np.mean([_surprise(parameters, each) for each in given]))
+    def surprise(parameters: Scores) -> tuple[float, Scores]:
+        values, slopes = zip(*(known.surprise(parameters, truth) for known, truth in given))
+        return float(np.mean(values)), np.mean(slopes, axis=0)
 
-    slope, unknown, by_identities, by_samples = minimize(
-        surprise, np.array([1.0, 0.0, 1.0, 0.0]), method="BFGS"
-    ).x.tolist()
+    start = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    fitted = minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
-        rule=rule,
-        slope=slope,
-        unknown=unknown,
-        by_identities=by_identities,
-        by_samples=by_samples,
-        identities=(min(sizes), max(sizes)),
-        samples=(min(samples), max(samples)),
+        rule, Weights(*fitted), (min(sizes), max(sizes)), (min(samples), max(samples))
     )
 
 
-def _surprise(parameters: Scores, trials: Trials) -> float:
-    """Return the mean negative log posterior of the truth, known and unknown weighing the same."""
-    weights = log_softmax(_weights(parameters, trials.scores, trials.samples), axis=1)
-    told = -np.take_along_axis(weights, trials.truth[:, None], axis=1)[:, 0]  # -1: the last
-    known = trials.truth >= 0
-    return float((told[known].mean() + told[~known].mean()) / 2)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of some probes of one gallery: log odds (n, N), likeness (n,), samples."""
+
+    logits: Scores
+    likeness: Scores
+    samples: float
+
+    def weights(self, parameters: Scores) -> Scores:
+        """Return the log weight of every identity and, last, of nobody (n, N + 1)."""
+        slope = parameters[:2] @ self._of_slope()
+        return np.column_stack([slope * self.logits, self._of_nobody() @ parameters[2:]])
+
+    def surprise(self, parameters: Scores, truth: npt.NDArray[np.int64]) -> tuple[float, Scores]:
+        """Return the mean negative log posterior of the truth, and its slope by the parameters.
+
+        Known and unknown probes weigh the same, however many there are of each.
+        """
+        n, known = len(truth), truth >= 0
+        counts = np.where(known, 2 * known.sum(), 2 * (~known).sum())
+        log_shares = log_softmax(self.weights(parameters), axis=1)
+        excess = np.exp(log_shares)
+        excess[np.arange(n), truth] -= 1  # -1, nobody, is the last
+        excess /= counts[:, None]
+        by_slope = (excess[:, :-1] * self.logits).sum() * self._of_slope()
+        by_nobody = excess[:, -1] @ self._of_nobody()
+        told = -log_shares[np.arange(n), truth]
+        return float((told / counts).sum()), np.concatenate([by_slope, by_nobody])
+
+    def _of_slope(self) -> Scores:
+        return np.array([1.0, np.log(self.samples)])
+
+    def _of_nobody(self) -> Scores:
+        n, identities = self.logits.shape
+        same = np.array([1.0, np.log(identities), np.log(self.samples)])
+        return np.column_stack([np.tile(same, (n, 1)), self.likeness])
 
 
-def _weights(parameters: Scores, scores: Scores, samples: float) -> Scores:
-    """Return the log weight of every identity and, last, of nobody (n, N + 1)."""
-    slope, unknown, by_identities, by_samples = parameters
-    nobody = unknown + by_identities * np.log(scores.shape[1]) + by_samples * np.log(samples)
-    identities = slope * logit(np.clip(scores, _CLIP, 1 - _CLIP))
-    return np.pad(identities, ((0, 0), (0, 1)), constant_values=nobody)
+def _logits(scores: Scores) -> Scores:
+    odds: Scores = logit(np.clip(scores, _CLIP, 1 - _CLIP))
+    return odds

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from index.gallery import Embeddings, Gallery, Reference, UnknownKey, distances
+from index.gallery import Embeddings, Gallery, Metric, Reference, UnknownKey, distances
 
 Rule = Literal["max", "mean", "centroid", "knn"]
 Scores = npt.NDArray[np.float64]
@@ -80,6 +80,11 @@ class Roster:
     def dimension(self) -> int:
         """The length of an embedding."""
         return self._references.dimension
+
+    @property
+    def metric(self) -> Metric:
+        """How distance is measured."""
+        return self._references.metric
 
     @property
     def sizes(self) -> Mapping[int, int]:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ SERVICE = """
 """
 
 
+KillService = Callable[[int], tuple[int, list[int]]]
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
@@ -55,16 +59,31 @@ async def keep(embedded: EmbeddedRedis, *numbers: int) -> None:
     await redis.close()
 
 
-def killed_service(data_dir: Path, *, after: int) -> tuple[int, list[int]]:
+@pytest.fixture
+def kill_service(tmp_path: Path) -> Iterator[KillService]:
     """Run a service, kill it in the middle; return its server's process id and what it kept."""
-    program = [sys.executable, "-c", textwrap.dedent(SERVICE), str(data_dir)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as service:
-        assert service.stdout is not None
-        server = int(service.stdout.readline())
-        said = [int(service.stdout.readline()) for _ in range(after)]
-        service.kill()
-        said += [int(line) for line in service.stdout.read().splitlines()]
-    return server, said
+    orphans = []
+
+    def kill_service(after: int) -> tuple[int, list[int]]:
+        program = [sys.executable, "-c", textwrap.dedent(SERVICE), str(tmp_path)]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as service:
+            assert service.stdout is not None
+            orphans.append(int(service.stdout.readline()))
+            said = [int(service.stdout.readline()) for _ in range(after)]
+            service.kill()
+            said += [int(line) for line in service.stdout.read().splitlines()]
+        return orphans[-1], said
+
+    yield kill_service
+    for orphan in filter(is_server, orphans):  # where a test failed
+        os.kill(orphan, signal.SIGKILL)
+
+
+def is_server(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/exe").readlink().name == "valkey-server"
+    except OSError:
+        return False
 
 
 def sleeper() -> "subprocess.Popen[bytes]":
@@ -118,9 +137,9 @@ async def test_a_folder_is_one_services(tmp_path: Path) -> None:
 
 
 async def test_the_server_of_a_killed_service_is_replaced_and_nothing_acknowledged_lost(
-    tmp_path: Path,
+    tmp_path: Path, kill_service: KillService
 ) -> None:
-    orphan, said = killed_service(tmp_path, after=50)
+    orphan, said = kill_service(50)
     assert is_running(orphan)
 
     async with EmbeddedRedis(tmp_path) as embedded:
@@ -133,10 +152,10 @@ async def test_the_server_of_a_killed_service_is_replaced_and_nothing_acknowledg
 
 
 async def test_a_paused_server_of_a_killed_service_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kill_service: KillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.embedded_redis._PATIENCE", 0.3)
-    orphan, said = killed_service(tmp_path, after=5)
+    orphan, said = kill_service(5)
     os.kill(orphan, signal.SIGSTOP)
 
     async with EmbeddedRedis(tmp_path) as embedded:
@@ -145,8 +164,10 @@ async def test_a_paused_server_of_a_killed_service_is_replaced(
     assert not is_running(orphan)
 
 
-async def test_a_process_that_is_not_the_folders_server_is_left_alone(tmp_path: Path) -> None:
-    orphan, said = killed_service(tmp_path, after=5)
+async def test_a_process_that_is_not_the_folders_server_is_left_alone(
+    tmp_path: Path, kill_service: KillService
+) -> None:
+    orphan, said = kill_service(5)
     os.kill(orphan, signal.SIGKILL)
     with sleeper() as bystander:
         (tmp_path / "store" / "valkey.pid").write_text(f"{bystander.pid}\n")
