@@ -7,6 +7,7 @@ import sys
 
 import structlog
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
@@ -32,7 +33,7 @@ def main() -> int:
         return 2
     configure_logging(settings.log_level)
     try:
-        asyncio.run(_serve(settings))
+        uvloop.run(_serve(settings))
     except (DataDirInUse, StoreDidNotStart, OSError) as error:
         sys.stderr.write(f"kindred: {error}\n")
         return 3
@@ -40,8 +41,8 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
+    listener = _listen(settings.host, settings.port)  # first: a port that is taken is told at once
     async with from_settings(settings) as app:
-        listener = _listen(settings.host, settings.port)
         server = _Server(
             uvicorn.Config(
                 app,

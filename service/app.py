@@ -18,7 +18,7 @@ from models_store import Comparator, ImageLimits, Shelf, newest, open_shelf
 from service.access import Door
 from service.durable_redis import DurableRedis
 from service.edge import Edge, tell_framework_error
-from service.embedded_redis import EmbeddedRedis
+from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
 from service.embedding import Embedder
 from service.galleries import Galleries
 from service.identities import GalleryState, IdentityStore
@@ -197,11 +197,14 @@ def _default(settings: Settings, comparators: dict[str, Comparator]) -> Comparat
 
 
 async def _supervise(server: EmbeddedRedis) -> None:
-    """Start the embedded server again whenever it ends."""
+    """Start the embedded server again whenever it ends, and as often as it takes."""
     while True:
         await asyncio.sleep(0.2)
-        if await server.ensure_running():
-            log.error("the embedded store had ended and was started again")
+        try:
+            if await server.ensure_running():
+                log.error("the embedded store had ended and was started again")
+        except (DataDirInUse, StoreDidNotStart) as error:
+            log.error("the embedded store has ended and does not start", error=str(error))
 
 
 async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:

@@ -89,6 +89,9 @@ class EmbeddedRedis:
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(_end, process)
+        if self._socket.parent != self._folder:
+            with contextlib.suppress(OSError):
+                self._socket.parent.rmdir()
         if self._owned is not None:
             self._owned.close()
             self._owned = None

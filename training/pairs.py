@@ -83,11 +83,12 @@ class Pairs:
         accepted = int(fmr * len(self.impostor) + 1e-9)
         if not 0 < accepted < len(self.impostor):
             raise ValueError(f"{len(self.impostor)} impostor pairs do not resolve an FMR of {fmr}")
-        return float(np.nextafter(self.impostor[-accepted - 1], np.float32(2)))
+        return float(np.nextafter(self.impostor[-accepted - 1], np.float32(np.inf)))
 
     def equal_error_rate(self) -> float:
         """Return the mean of FMR and FNMR at the threshold where they are closest."""
-        fmr, fnmr, _ = self.detection_error_tradeoff()
+        truth = np.repeat([1, 0], [len(self.genuine), len(self.impostor)])
+        fmr, fnmr, _ = det_curve(truth, np.concatenate([self.genuine, self.impostor]))
         nearest = np.abs(fmr - fnmr).argmin()
         return float(fmr[nearest] + fnmr[nearest]) / 2
 
@@ -96,13 +97,6 @@ class Pairs:
         below = np.searchsorted(self.impostor, self.genuine, "left")
         up_to = np.searchsorted(self.impostor, self.genuine, "right")
         return float((below + up_to).mean() / 2 / len(self.impostor))
-
-    def detection_error_tradeoff(self) -> tuple[npt.NDArray[np.float64], ...]:
-        """Return FMR, FNMR and threshold at every score where one of them changes."""
-        truth = np.repeat([1, 0], [len(self.genuine), len(self.impostor)])
-        scores = np.concatenate([self.genuine, self.impostor])
-        fmr, fnmr, thresholds = det_curve(truth, scores, drop_intermediate=True)
-        return fmr, fnmr, thresholds
 
 
 def all_pairs(embedded: Embedded) -> Pairs:

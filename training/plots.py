@@ -32,9 +32,10 @@ def draw_plots(embedded: Embedded, folder: Path) -> None:
 
 def det(axes: Axes, pairs: Pairs) -> None:
     """Draw FNMR against FMR, both on logarithmic axes, and the line of equal errors."""
-    fmr, fnmr, _ = pairs.detection_error_tradeoff()
     least = 1 / len(pairs.impostor)
-    axes.loglog(fmr.clip(least), fnmr.clip(1 / len(pairs.genuine)))
+    fmr = np.geomspace(2 * least, 0.9, 200)
+    fnmr = [pairs.fnmr(pairs.threshold_at(rate)) for rate in fmr]
+    axes.loglog(fmr, np.maximum(fnmr, 1 / len(pairs.genuine)))
     axes.loglog([least, 1], [least, 1], linestyle=":", color="grey")
     axes.set(xlabel="FMR", ylabel="FNMR", title=f"EER {pairs.equal_error_rate():.2%}")
 

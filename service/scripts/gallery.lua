@@ -11,6 +11,9 @@
 --   cohort            hash: identities, embeddings
 --   log               stream: one entry a change, with the id <version>-0
 --   replies:<day>     hash: idempotency key -> the answer that was given
+--
+-- Beside them kindred:{<gallery>}:doomed is a set of deleted lineages that are not yet purged, and
+-- kindred:galleries, in another slot of a cluster and in no script, one of <gallery>:<lineage>.
 
 local DAY = 86400000  -- ms
 

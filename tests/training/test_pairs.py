@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -48,6 +48,7 @@ def test_pairs_in_blocks_are_the_pairs_of_the_whole(monkeypatch):
     assert len(whole.impostor) == 30 * 29 / 2 - 6 * 10
 
 
+@settings(max_examples=30)
 @given(genuine=SCORES, impostor=SCORES)
 def test_the_equal_error_rate_is_that_of_trying_every_threshold(genuine, impostor):
     found = pairs(genuine, impostor)
@@ -58,6 +59,7 @@ def test_the_equal_error_rate_is_that_of_trying_every_threshold(genuine, imposto
     assert min(abs(found.equal_error_rate() - rate) for rate in allowed) < 1e-9
 
 
+@settings(max_examples=30)
 @given(genuine=SCORES, impostor=SCORES)
 def test_the_area_under_the_curve_is_scikit_learns(genuine, impostor):
     truth = [1] * len(genuine) + [0] * len(impostor)
