@@ -443,6 +443,18 @@ class Readiness(BaseModel):
     comparators: list[str]
 
 
+class About(BaseModel):
+    """What answers here."""
+
+    name: str = "Kindred"
+    version: str
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+    comparators: str = "/comparators"
+    health: str = "/health/ready"
+    metrics: str = "/metrics"
+
+
 class Alive(BaseModel):
     """The process answers."""
 

@@ -203,8 +203,8 @@ async def _supervise(server: EmbeddedRedis) -> None:
         try:
             if await server.ensure_running():
                 log.error("the embedded store had ended and was started again")
-        except (DataDirInUse, StoreDidNotStart) as error:
-            log.error("the embedded store has ended and does not start", error=str(error))
+        except (DataDirInUse, StoreDidNotStart):
+            log.exception("the embedded store has ended and does not start")
 
 
 async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:

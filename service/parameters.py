@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class InvalidParameter(Exception):  # noqa: N818 - named for what happened
+class InvalidParameter(Exception):
     """A field breaks a rule; neither its value nor anything of it is told."""
 
     where: str

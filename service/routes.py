@@ -351,6 +351,12 @@ async def forget_sample(
     return answers.Forgotten.of(change)
 
 
+@router.get("/", operation_id="about")
+async def about(request: Request) -> answers.About:
+    """Say what answers here, and where to read on."""
+    return answers.About(version=request.app.version)
+
+
 @router.get("/comparators", operation_id="list_comparators")
 async def list_comparators(parts: Served) -> answers.ComparatorsAnswer:
     """List the comparators in service, and the bundles that were refused."""

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from training.augmentation import augment
 from training.datasets import LabelledImages
 from training.losses import WeightedLosses
-from training.networks import ResidualEncoder
+from training.networks import AveragedViews, ResidualEncoder
 from training.recipe import Recipe
 from training.sampling import BalancedBatches, Rows
 
@@ -89,7 +89,7 @@ def fit(
     for part in (loss_of, average):
         fabric.to_device(part)
     state: dict[str, Any] = {
-        "recipe": recipe.model_dump_json(exclude={"card"}),  # words change no weights
+        "recipe": recipe.model_dump_json(exclude={"export", "card"}),  # they change no weights
         "history": [],
         "encoder": model,
         "average": average,
@@ -140,8 +140,8 @@ def untrained(recipe: Recipe) -> ResidualEncoder:
     return encoder
 
 
-def fitted(recipe: Recipe, out: Path) -> ResidualEncoder:
-    """Return the averaged encoder of the checkpoint in `out`, ready for inference."""
+def fitted(recipe: Recipe, out: Path) -> nn.Module:
+    """Return the encoder of the checkpoint in `out` as the recipe exports it."""
     checkpoint = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
     weights = {
         name.removeprefix("module."): value
@@ -150,7 +150,9 @@ def fitted(recipe: Recipe, out: Path) -> ResidualEncoder:
     }
     encoder = untrained(recipe)
     encoder.load_state_dict(weights)
-    return encoder.eval()
+    if not recipe.export.degrees:
+        return encoder.eval()
+    return AveragedViews(encoder, recipe.input.shape, recipe.export.degrees).eval()
 
 
 def _resume(out: Path, fabric: Fabric, state: dict[str, Any]) -> None:

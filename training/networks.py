@@ -9,6 +9,8 @@ from torch.nn import functional
 from index.gallery import Embeddings
 from training.recipe import Network
 
+Turns = tuple[float, ...]
+
 
 class ResidualEncoder(nn.Module):
     """A small residual net: (n, c, h, w) -> (n, d), rows of norm 1.
@@ -41,6 +43,35 @@ class ResidualEncoder(nn.Module):
         maps = self.blocks(self.stem(image))  # (n, c, h, w) -> (n, width, h', w')
         embedding = self.centre(self.project(self.dropout(maps.flatten(1))))  # -> (n, d)
         return functional.normalize(embedding, dim=1)
+
+
+class AveragedViews(nn.Module):
+    """The mean of an encoder's embeddings of a picture turned by each of some degrees.
+
+    A drawer's slant is chance; what several slants agree on is the character. It is part of the
+    exported graph and costs one run of the encoder for each view.
+    """
+
+    def __init__(self, encoder: nn.Module, shape: tuple[int, int, int], degrees: Turns) -> None:
+        super().__init__()
+        self.encoder = encoder
+        angles = torch.tensor(degrees).deg2rad()
+        cos, sin, zero = angles.cos(), angles.sin(), torch.zeros(len(degrees))
+        turns = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+        grids = functional.affine_grid(turns, [len(degrees), *shape], align_corners=False)
+        self.register_buffer("grids", grids)  # (views, h, w, 2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the embeddings (n, d) of inputs (n, c, h, w)."""
+        views = [
+            self.encoder(
+                functional.grid_sample(
+                    image, grid.expand(image.shape[0], -1, -1, -1), align_corners=False
+                )
+            )
+            for grid in self.get_buffer("grids").split(1)
+        ]
+        return functional.normalize(torch.stack(views).mean(0), dim=1)
 
 
 class _Block(nn.Module):

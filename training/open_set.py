@@ -18,6 +18,7 @@ Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 PROBES_EACH = 5
+FEWEST_COHORT, FEWEST_STRANGERS = 19, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,11 @@ def draw_trial(
     random: np.random.Generator,
     samples: int = 1,
 ) -> Trial | None:
-    """Return a trial with a third of the identities as the cohort, or None if too few are left.
+    """Return a trial with a third of the identities as the cohort, or None if there are too few.
 
     With `like-cohort` strangers the third is drawn at random; with `kin` it is whole groups, so
-    that the strangers come from the groups of the enrolled and the cohort does not. At least
-    five strangers must remain.
+    that the strangers come from the groups of the enrolled and the cohort does not. Too few is
+    a cohort that resolves no FPIR of 5 %, or fewer than five strangers.
     """
     e = embedded
     order = random.permutation(e.identities)
@@ -85,7 +86,7 @@ def draw_trial(
     if strangers == "kin":  # a group cut in two is left to neither side
         cut = e.group_of[order[third]]
         rest = rest[e.group_of[rest] != cut]
-    if len(rest) < enrolled + 5:
+    if third < FEWEST_COHORT or len(rest) < enrolled + FEWEST_STRANGERS:
         return None
     rows = _shuffled_rows(e, random)
     few = slice(samples, samples + PROBES_EACH)

@@ -89,6 +89,12 @@ class Optimisation(_Part):
     validate_every: Count = 5
 
 
+class Export(_Part):
+    """What is done to the encoder when it leaves: the mean over views turned by `degrees`."""
+
+    degrees: tuple[float, ...] = ()
+
+
 class Card(_Part):
     """What the bundle's card says in words: Markdown. `notice` is the data's licence text."""
 
@@ -113,6 +119,7 @@ class Recipe(_Part):
     augmentation: Augmentation
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
     optimisation: Optimisation
+    export: Export = Export()
     card: Card = Card()
 
 

@@ -413,6 +413,14 @@ def test_the_default_gallery_is_there_again_as_soon_as_it_is_deleted(start_servi
         assert enrolled.json()["version"] == 1
 
 
+def test_the_links_of_the_first_page_lead_somewhere(client):
+    about = client.get("/").json()
+
+    assert about["name"] == "Kindred"
+    for name in ("docs", "openapi", "comparators", "health", "metrics"):
+        assert client.get(about[name]).status_code == 200
+
+
 def test_top_and_k_never_change_a_decision(client, gallery):
     for character in range(8):
         enroll(client, gallery, character, takes=[1, 2, 3])

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from training.datasets import open_collection, read_splits
+from training.fit import CHECKPOINT, HISTORY, RecipeChanged, fit, fitted
+from training.recipe import read_recipe
+
+
+@pytest.fixture
+def recipe(recipe_file):
+    return read_recipe(recipe_file)
+
+
+@pytest.fixture
+def images(glyphs, recipe):
+    splits = read_splits(glyphs / recipe.data.splits)
+    files = open_collection(glyphs / recipe.data.files)
+    return files.chosen(lambda file: splits[file.group] == "train").images(recipe.input)
+
+
+def run(recipe, images, out, report=lambda _: None):
+    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric.launch()
+    return fit(recipe, images, out, fabric, report=report).state_dict()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_run_killed_in_the_middle_resumes_to_the_same_weights_and_history(
+    recipe, images, tmp_path
+):
+    def kill(line):
+        if line["epoch"] == 2:
+            raise Killed
+
+    whole = run(recipe, images, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(recipe, images, tmp_path / "killed", report=kill)
+    shown = []
+    resumed = run(recipe, images, tmp_path / "killed", report=shown.append)
+
+    assert [line["epoch"] for line in shown] == [3]
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
+    histories = [(tmp_path / run / HISTORY).read_text() for run in ("whole", "killed")]
+    assert histories[0] == histories[1]
+    assert len(json.loads(histories[0])) == 3
+
+
+def test_the_loss_falls(recipe, images, tmp_path):
+    longer = recipe.model_copy(
+        update={"optimisation": recipe.optimisation.model_copy(update={"epochs": 12})}
+    )
+    losses = []
+
+    run(longer, images, tmp_path, report=lambda line: losses.append(line["loss"]))
+
+    assert losses[-1] < losses[0]
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(recipe, images, tmp_path):
+    run(recipe, images, tmp_path)
+
+    with pytest.raises(RecipeChanged):
+        run(recipe.model_copy(update={"seed": 8}), images, tmp_path)
+
+
+def test_other_words_on_the_card_are_not_another_recipe(recipe, images, tmp_path):
+    run(recipe, images, tmp_path)
+    words = recipe.card.model_copy(update={"limits": "None known"})
+
+    run(recipe.model_copy(update={"card": words}), images, tmp_path)
+
+
+def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, images, tmp_path):
+    returned = run(recipe, images, tmp_path)
+
+    stored = fitted(recipe, tmp_path).state_dict()
+
+    assert all(torch.equal(weight, stored[name]) for name, weight in returned.items())
+    assert {file.name for file in tmp_path.iterdir()} >= {CHECKPOINT, HISTORY}
