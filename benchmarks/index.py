@@ -1,23 +1,31 @@
-"""What deciding costs over searching, ratios first: python -m benchmarks.index [--references N]."""
+"""What deciding costs over searching, ratios first: python -m benchmarks.index --help."""
 
 import argparse
-import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import faiss
 import numpy as np
 
-
+from index.clustering import leader, linkage
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference
 from index.identification import Identifier
-from index.roster import Rule
+from index.roster import Rule, Score
 
 DIMENSION = 128
 SAMPLES = 4  # per identity
 COHORT = 400
+SMALL = 5_000  # the leader procedure looks at everybody for everyone
+FAISS_METRIC = {
+    "cosine": faiss.METRIC_INNER_PRODUCT,
+    "l2": faiss.METRIC_L2,
+    "l1": faiss.METRIC_L1,
+}
+Probes = Sequence[Any] | Embeddings
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
 
 
@@ -25,7 +33,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--references", type=int, default=100_000)
     asked.add_argument("--metric", choices=["cosine", "l2", "l1"], default="cosine")
-    asked.add_argument("--cluster", type=int, nargs="*", default=[2_000, 20_000])
+    asked.add_argument("--cluster", type=int, nargs="*", default=[2_000, 20_000], help="items")
     options = asked.parse_args()
     faiss.omp_set_num_threads(1)  # ratios that do not depend on how busy the other cores are
     searching(options.references, options.metric)
@@ -35,58 +43,55 @@ def main() -> None:
 def searching(count: int, metric: Metric) -> None:
     rng = np.random.default_rng(0)
     rows = world(rng, count // SAMPLES, SAMPLES)
-    known = world(rng, 200, 1)
     known = unit(rows[:: len(rows) // 200][:200] + 0.04 * rng.standard_normal((200, DIMENSION)))
     strangers = world(rng, 200, 1)
     references = [Reference(key, f"identity {key // SAMPLES}") for key in range(len(rows))]
 
-    raw = {"cosine": faiss.IndexFlatIP, "l2": faiss.IndexFlatL2}.get(
-        metric, lambda d: faiss.IndexFlat(d, faiss.METRIC_L1)
-    )(DIMENSION)
+    raw = faiss.IndexFlat(DIMENSION, FAISS_METRIC[metric])
     raw.add(rows)
+
+    def show(what: str, call: Callable[[Any], object], arguments: Probes, each: int = 1) -> None:
+        """Print the median time of a call and its ratio to a raw search timed beside it."""
+        taken = p50(call, arguments) / each
+        floor = p50(lambda probe: raw.search(probe, 5), known[:50])
+        print(f"{taken / floor:8.2f} × raw search {taken * 1e3:10.3f} ms  {what}", flush=True)
+
+    print(f"{count} references × {DIMENSION}, {metric}, {SAMPLES} an identity, one thread")
     gallery = FaissGallery(DIMENSION, metric)
     gallery.add(references, rows)
-    floor = p50(lambda probe: raw.search(probe, 5), known)
-    print(f"{count} references × {DIMENSION}, {metric}, {SAMPLES} an identity, one thread")
-    print(f"{'FAISS flat search, k = 5':40} {1:7.2f} ×  {floor * 1e3:9.3f} ms")
-    for k in (5, 64):
-        show(
-            f"FaissGallery.search, k = {k}", p50(lambda p, k=k: gallery.search(p, k), known), floor
-        )
-
+    show("raw FAISS flat search, k = 5", lambda probe: raw.search(probe, 5), known)
+    show("FaissGallery.search, k = 5", lambda probe: gallery.search(probe, 5), known)
+    show("FaissGallery.search, k = 64", lambda probe: gallery.search(probe, 64), known)
     for rule in RULES:
         identifier = Identifier(
-            lambda: FaissGallery(DIMENSION, metric), head(metric), world(rng, COHORT, 1), rule=rule
+            partial(FaissGallery, DIMENSION, metric),
+            head(metric),
+            world(rng, COHORT, 1),
+            rule=rule,
         )
         identifier.enroll(references, rows)
-        started = time.perf_counter()
-        identifier.identify(known[:1])
-        show(f"{rule}: {COHORT} strangers searched", time.perf_counter() - started, floor)
-        show(f"{rule}: identify, known", p50(identifier.identify, known), floor)
-        show(f"{rule}: identify, stranger", p50(identifier.identify, strangers), floor)
-        started = time.perf_counter()
-        identifier.identify(strangers)
-        show(f"{rule}: identify, each of 200", (time.perf_counter() - started) / 200, floor)
+        show(f"{rule}: evidence made, once", identifier.identify, known[:1])
+        show(f"{rule}: identify, enrolled", identifier.identify, known)
+        show(f"{rule}: identify, stranger", identifier.identify, strangers)
+        show(f"{rule}: identify, each of 200", identifier.identify, [strangers], each=200)
+        new = [[Reference(len(rows) + i, f"new {i}")] for i in range(40)]
+        one = iter(strangers[:, None])
+        show(f"{rule}: enroll one", partial(enroll_next, identifier, one), new)
+        show(f"{rule}: forget one", identifier.forget, [[SAMPLES * i] for i in range(200)])
 
-        key = itertools.count(len(rows))
-        show(
-            f"{rule}: enroll one sample",
-            p50(lambda p: identifier.enroll([Reference(next(key), "new")], p), strangers[:20]),  # noqa: B023 — used before the next turn
-            floor,
-        )
-        show(
-            f"{rule}: forget one sample",
-            p50(lambda k: identifier.forget(k), [[i] for i in range(40)]),
-            floor,
-        )
+
+def enroll_next(
+    identifier: Identifier, embeddings: Iterator[Embeddings], references: list[Reference]
+) -> None:
+    identifier.enroll(references, next(embeddings))
 
 
 def clustering(sizes: Iterable[int]) -> None:
     for size in sizes:
         rows = world(np.random.default_rng(1), size // 20, 20)
-        for method in (linkage, leader):
+        for method in (linkage, leader) if size <= SMALL else (linkage,):
             started = time.perf_counter()
-            found = method(rows, head("cosine"), 0.5, metric="cosine")
+            found = method(rows, head("cosine"), 0.9, metric="cosine")
             taken = time.perf_counter() - started
             print(
                 f"{method.__name__:8} {size:7} × {DIMENSION}: {taken:7.2f} s, "
@@ -94,7 +99,7 @@ def clustering(sizes: Iterable[int]) -> None:
             )
 
 
-def head(metric: Metric) -> Callable[[np.ndarray], np.ndarray]:
+def head(metric: Metric) -> Score:
     """A head that is undecided half-way between a typical genuine and impostor distance."""
     middle, slope = {"cosine": (0.4, 15.0), "l2": (0.85, 8.0), "l1": (7.5, 1.0)}[metric]
     return lambda distances: 1 / (1 + np.exp(slope * (distances - middle)))
@@ -110,21 +115,19 @@ def world(rng: np.random.Generator, identities: int, samples: int) -> Embeddings
 
 
 def unit(vectors: np.ndarray) -> Embeddings:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    scaled: Embeddings = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype("f4")
+    return scaled
 
 
-def p50(call: Callable[[Embeddings], object], probes: Embeddings | list[list[int]]) -> float:
-    """Return the median time of a call in seconds, one probe at a time."""
+def p50(call: Callable[[Any], object], arguments: Probes) -> float:
+    """Return the median time of a call in seconds; of an array's rows, one at a time."""
     taken = []
-    for i in range(len(probes)):
+    for i in range(len(arguments)):
+        one = arguments[i : i + 1] if isinstance(arguments, np.ndarray) else arguments[i]
         started = time.perf_counter()
-        call(probes[i : i + 1] if isinstance(probes, np.ndarray) else probes[i])
+        call(one)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
-
-
-def show(what: str, taken: float, floor: float) -> None:
-    print(f"{what:40} {taken / floor:7.2f} ×  {taken * 1e3:9.3f} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from index.identification import (
 )
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
-from index.posterior import PosteriorModel, Trials, Weights, fit_posterior, likeness
+from index.posterior import PosteriorModel, Trials, fit_posterior, likeness
 from index.roster import Rule, Score, Scores
 
 __all__ = [
@@ -62,7 +62,6 @@ __all__ = [
     "TargetUnresolvable",
     "Trials",
     "UnknownKey",
-    "Weights",
     "calibrate",
     "distances",
     "fit_posterior",

@@ -8,6 +8,7 @@ from index.gallery import Embeddings
 from index.roster import Roster, Rule, Scores
 
 _BLOCK = 512  # identities scored at once, so that 400 probes' scores stay small
+_FEW = 16  # probes; for more it is faster to score everybody than to search one by one
 
 
 class BestScores:
@@ -42,7 +43,10 @@ class BestScores:
         self._owners = [*self._owners, *owners]
         self._best = np.concatenate([self._best, np.full(len(probes), -np.inf)])
         self._holders += [None] * len(probes)
-        self._search(roster, list(range(start, len(self._owners))))
+        if len(probes) > _FEW:
+            self.follow(roster, roster.identities)
+        else:
+            self._search(roster, list(range(start, len(self._owners))))
 
     def dismiss(self, owners: Collection[str]) -> None:
         """Drop the probes of these owners."""

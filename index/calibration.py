@@ -1,4 +1,4 @@
-"""What the scores of a comparator mean, measured on galleries simulated from held-out identities."""
+"""What scores are worth, measured on galleries simulated from held-out identities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ import numpy as np
 
 from index.best_scores import BestScores
 from index.cohort import Cohort, Source
-from index.gallery import Embeddings, Gallery, Reference
+from index.gallery import Embeddings, Gallery, Reference, checked
 from index.leave_one_out import LeaveOneOut
 from index.miss_rate import GenuineScores
 from index.posterior import PosteriorModel, likeness
@@ -100,8 +100,11 @@ class Identifier:
     ) -> None:
         self._roster = Roster(engine, score)
         self._score = score
-        self._strangers = (cohort, source)
-        self._calibrating = cohort  # stays, whoever replaces the cohort: the posterior rests on it
+        strangers = self._checked(cohort)
+        self._strangers = (strangers, source)
+        self._calibrating = (
+            strangers  # stays, whoever replaces the cohort: the posterior rests on it
+        )
         self._rule: Rule = rule
         self._posterior = posterior
         self._genuine = genuine
@@ -129,9 +132,10 @@ class Identifier:
             self._follow(self._roster.forget(keys))
 
     def replace_cohort(self, embeddings: Embeddings, source: Source = "gallery") -> None:
-        """Judge by these strangers (M, d) from now on."""
+        """Judge by these strangers (M, d) from now on, or raise a BadEmbeddings."""
+        strangers = self._checked(embeddings)
         with self._lock.writing():
-            self._strangers = (embeddings, source)
+            self._strangers = (strangers, source)
             for rule, (_, own) in self._searches.items():
                 self._searches[rule] = (self._strangers_searched(rule), own)
 
@@ -164,7 +168,8 @@ class Identifier:
         if target_fpir is None and threshold is None:
             target_fpir = DEFAULT_TARGET_FPIR
         rule = rule or self._rule
-        self._keep(rule)
+        probes = self._checked(probes)
+        self.prepare(rule)
         with self._lock.reading():
             terms = self._terms(rule, target_fpir, threshold)
             model = self._covering(rule)
@@ -182,6 +187,9 @@ class Identifier:
                 )
                 for probe, ranking, share in zip(probes, rankings, shares, strict=True)
             ]
+
+    def _checked(self, embeddings: Embeddings) -> Embeddings:
+        return checked(embeddings, self._roster.dimension, self._roster.metric)
 
     def _shares(
         self,
@@ -232,8 +240,12 @@ class Identifier:
         evidence = Evidence(source, len(strangers.values), len(akin), interval)
         return _Terms(rule, cohort, threshold, target_fpir, missed, evidence)
 
-    def _keep(self, rule: Rule) -> None:
-        """See that the evidence for this rule is there, and kept current from now on."""
+    def prepare(self, rule: Rule | None = None) -> None:
+        """Search the strangers by this rule, and follow every change from now on.
+
+        The first identification by a rule does so too, and waits: seconds at 100,000 references.
+        """
+        rule = rule or self._rule
         kept = _evidence_rule(rule)
         if kept in self._searches:
             return

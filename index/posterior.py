@@ -1,7 +1,7 @@
 """How probable it is that a probe is each identity, or nobody enrolled."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,34 +13,34 @@ from index.roster import Ranked, Rule, Score, Scores
 
 _CLIP = 1e-6  # a head that says 0 or 1 is not that sure
 _ALIKE = 3  # strangers
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What is fitted: log weights in a gallery of N identities with m samples on average.
-
-    An identity of score S weighs exp((slope + slope_by_samples · log m) · logit S), and nobody
-    exp(unknown + by_identities · log N + by_samples · log m + by_likeness · likeness).
-    """
-
-    slope: float
-    slope_by_samples: float
-    unknown: float
-    by_identities: float
-    by_samples: float
-    by_likeness: float
+_PARAMETERS = (
+    "slope",
+    "slope_by_samples",
+    "unknown",
+    "by_identities",
+    "by_samples",
+    "by_likeness",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PosteriorModel:
     """A choice between every identity and nobody (a conditional logit: McFadden, 1974).
 
-    It holds for one rule, within the sizes of gallery it was fitted on, and for even odds of a
-    probe being of anybody enrolled, from which `prior_known` shifts it.
+    In a gallery of N identities with m samples on average, an identity of score S weighs
+    exp((slope + slope_by_samples · log m) · logit S), and nobody exp(unknown + by_identities ·
+    log N + by_samples · log m + by_likeness · likeness). It holds for one rule, within the sizes
+    of gallery it was fitted on, and for even odds of a probe being of anybody enrolled, from
+    which `prior_known` shifts it.
     """
 
     rule: Rule
-    weights: Weights
+    slope: float
+    slope_by_samples: float
+    unknown: float
+    by_identities: float
+    by_samples: float
+    by_likeness: float
     identities: tuple[int, int]
     samples: tuple[float, float]
 
@@ -66,7 +66,7 @@ class PosteriorModel:
         """
         scores = np.array([[each.score for each in ranking]])
         known = _Known(_logits(scores), np.array([likeness]), samples)
-        weights = known.weights(np.array(astuple(self.weights)))[0]
+        weights = known.weights(np.array([getattr(self, name) for name in _PARAMETERS]))[0]
         weights[-1] -= logit(prior_known)
         shares: list[float] = softmax(weights).tolist()
         return shares
@@ -110,13 +110,17 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
     samples = [known.samples for known, _ in given]
 
     def surprise(parameters: Scores) -> tuple[float, Scores]:
-        values, slopes = zip(*(known.surprise(parameters, truth) for known, truth in given))
-        return float(np.mean(values)), np.mean(slopes, axis=0)
+        told = [known.surprise(parameters, truth) for known, truth in given]
+        slopes: Scores = np.mean([slope for _, slope in told], axis=0)
+        return float(np.mean([value for value, _ in told])), slopes
 
     start = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
     fitted = minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
-        rule, Weights(*fitted), (min(sizes), max(sizes)), (min(samples), max(samples))
+        rule=rule,
+        identities=(min(sizes), max(sizes)),
+        samples=(min(samples), max(samples)),
+        **dict(zip(_PARAMETERS, fitted, strict=True)),
     )
 
 

@@ -99,9 +99,11 @@ class PosteriorModel(_Card):
 
     rule: Rule
     slope: float
+    slope_by_samples: float
     unknown: float
     by_identities: float
     by_samples: float
+    by_likeness: float
     identities: tuple[int, int]
     samples: tuple[float, float]
 

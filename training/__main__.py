@@ -118,12 +118,19 @@ def export(
     images = _images(recipe, data, "val")
     encoder = fitted(recipe, run)
     embeddings = embed(encoder, images.pixels)
-    calibrated = calibrate(_embedded(embeddings, images, np.negative), recipe.seed)
+    held_back = np.isin(images.identities, recipe.data.held_back)
+    free = ~held_back[images.labels]
+    cohort = strangers(encoder, images.only(free))
+    calibrated = calibrate(
+        _embedded(embeddings, images, np.negative).only(free),
+        cohort[np.count_nonzero(~held_back) :],  # turned ones: strangers to upright galleries
+        recipe.seed,
+    )
     embedded = _embedded(embeddings, images, score_of(calibrated.head))
-    blank = embed(untrained(recipe), images.pixels)
+    blank = _embedded(embed(untrained(recipe), images.pixels), images, np.negative)
     metrics = (
         *figures_of(embedded, recipe.seed, lambda trials: _shown(trials, "trials")),
-        *controls(_embedded(blank, images, np.negative), recipe.seed),
+        *controls(blank, recipe.seed),
     )
     comparator = export_bundle(
         out,
@@ -137,7 +144,7 @@ def export(
         distance="cosine",
         normalised=True,
         calibrated=calibrated,
-        cohort=strangers(encoder, images),
+        cohort=cohort,
         metrics=metrics,
         provenance=_provenance(recipe),
         words=recipe.card,
@@ -147,11 +154,11 @@ def export(
 
 
 def _images(recipe: Recipe, root: Path | None, split: str) -> LabelledImages:
-    """Return a split's images, less the recipe's held-back identities; say what is broken."""
+    """Return a split's images; say what is broken."""
     root = root or recipe.data.root
     splits = read_splits(root / recipe.data.splits)
     collection = open_collection(root / recipe.data.files).chosen(
-        lambda file: splits[file.group] == split and file.identity not in recipe.data.held_back
+        lambda file: splits[file.group] == split
     )
     return _reported(collection.images(recipe.input, lambda files: _shown(files, f"read {split}")))
 

@@ -1,6 +1,6 @@
 """From distances to decisions: what a bundle learns on identities held out of its training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,10 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
+from index.calibration import calibrate as worth_of_scores
 from index.clustering import leader, linkage
 from index.gallery import Embeddings
 from index.roster import Rule, Score, Scores
-from models_store.manifest import Calibration, Head, OperatingPoint
+from models_store.manifest import Calibration, GenuineScores, Head, OperatingPoint, PosteriorModel
 from training.datasets import LabelledImages
 from training.networks import embed
 from training.open_set import draw_trial
@@ -20,7 +21,7 @@ from training.pairs import Embedded, Labels, Pairs, all_pairs
 
 FMRS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
-GENUINE_QUANTILES = 400
+GENUINE_QUANTILES = 200
 TARGET_FPIR = 0.05
 CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES = 50, 10
 _CUTS = tuple(cut / 20 for cut in range(1, 20))
@@ -38,24 +39,27 @@ class Calibrated:
     choices: Calibration
 
 
-def calibrate(embedded: Embedded, seed: int) -> Calibrated:
+def calibrate(embedded: Embedded, cohort: Embeddings, seed: int) -> Calibrated:
     """Return what held-out samples say; their own `score` is not looked at.
 
-    Raises ValueError if impostor pairs are no further apart than genuine ones.
+    `cohort` (m, d) are strangers, none of them one of the held-out identities. Raises ValueError
+    if impostor pairs are no further apart than genuine ones.
     """
     closeness = all_pairs(replace(embedded, score=np.negative))
     head = fit_head(closeness)
     scored = replace(embedded, score=score_of(head))
-    pairs = Pairs(*(_scores(side, head) for side in (closeness.genuine, closeness.impostor)))
+    rule = best_rule(scored, seed)
+    genuine, posterior = _prices(scored, cohort, rule, seed)
     return Calibrated(
         head,
-        operating_points(pairs),
+        operating_points(
+            Pairs(_scores(closeness.genuine, head), _scores(closeness.impostor, head))
+        ),
         Calibration(
-            rule=best_rule(scored, seed),
+            rule=rule,
             cluster_threshold=best_cut(scored, np.random.default_rng(seed)),
-            genuine_scores=tuple(
-                np.quantile(pairs.genuine, np.linspace(0, 1, GENUINE_QUANTILES)).tolist()
-            ),
+            genuine=genuine,
+            posterior=posterior,
         ),
     )
 
@@ -115,6 +119,33 @@ def best_rule(
         for rule in RULES
     }
     return min(RULES, key=lambda rule: missed[rule])
+
+
+def _prices(
+    embedded: Embedded, cohort: Embeddings, rule: Rule, seed: int
+) -> tuple[GenuineScores | None, PosteriorModel | None]:
+    """Return what scores are worth in simulated galleries, or None where these are too few."""
+    try:
+        posterior, genuine = worth_of_scores(
+            embedded.embeddings,
+            [str(label) for label in embedded.labels],
+            cohort,
+            embedded.score,
+            metric=embedded.metric,
+            rule=rule,
+            seed=seed,
+        )
+    except ValueError:  # the service then answers null, which is what is known
+        return None, None
+    levels = np.linspace(0, 1, GENUINE_QUANTILES)
+    quantiles = {
+        samples: tuple(np.quantile(scores, levels).tolist())
+        for samples, scores in genuine.by_samples.items()
+    }
+    return (
+        GenuineScores(rule=rule, by_samples=quantiles),
+        PosteriorModel.model_validate(asdict(posterior)),
+    )
 
 
 def best_cut(embedded: Embedded, random: np.random.Generator, method: Method = "linkage") -> float:

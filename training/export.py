@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,8 @@ from training.calibration import Calibrated
 from training.card import card
 from training.networks import embed
 from training.recipe import Card
+
+Vectors = dict[str, npt.NDArray[np.float32]]
 
 OPSET = 18
 HEAD = "head.onnx"
@@ -74,50 +77,57 @@ def export_bundle(
     Raises FileExistsError if the folder is there, because a version that is out does not change,
     and BundleRefused if ONNX Runtime differs from torch or the bundle fails its own checks.
     """
-    folder.mkdir(parents=True)
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there, and a version that is out does not change")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     sides: dict[Side, TrainedEncoder] = {"a": a} if b is None else {"a": a, "b": b}
-    vectors: dict[str, npt.NDArray[np.float32]] = {}
-    encoders: dict[Side, Encoder] = {}
-    for side, encoder in sides.items():
-        file = "encoder.onnx" if b is None else f"encoder_{side}.onnx"
-        labels = {
-            "kindred.name": name,
-            "kindred.version": version,
-            "kindred.side": "ab" if b is None else side,
-            "kindred.schema": str(SCHEMA_VERSION),
-            "license": licence,
-        }
-        vectors[f"inputs_{side}"] = encoder.examples
-        vectors[f"embeddings_{side}"] = embeddings = embed(encoder.module, encoder.examples)
-        _write_encoder(folder / file, encoder, embeddings.shape[1], labels)
-        encoders[side] = Encoder(modality="image", file=file, input=encoder.input)
-    onnx.save(_head_graph(calibrated.head), folder / HEAD)
-    np.savez_compressed(folder / TEST_VECTORS, allow_pickle=False, **vectors)
-    np.savez_compressed(
-        folder / COHORT,
-        identities=np.arange(len(cohort), dtype=np.int64),
-        embeddings=cohort.astype(np.float16),
-    )
-    manifest = Manifest(
-        name=name,
-        version=version,
-        description=description,
-        licence=licence,
-        encoders={"a": encoders["a"], "b": encoders["b" if b else "a"]},
-        dimension=vectors["embeddings_a"].shape[1],
-        normalised=normalised,
-        distance=distance,
-        head=calibrated.head,
-        operating_points=calibrated.operating_points,
-        calibration=calibrated.choices,
-        metrics=metrics,
-        provenance=provenance.model_copy(update={"created": datetime.now(UTC)}),
-        files=_digests(folder),
-    )
-    (folder / CARD).write_text(card(manifest, len(cohort), words))
-    manifest = manifest.model_copy(update={"files": _digests(folder)})
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
-    return _opened(folder, vectors)
+    with TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
+        draft = Path(scratch) / folder.name
+        draft.mkdir()
+        vectors: Vectors = {}
+        encoders: dict[Side, Encoder] = {}
+        for side, encoder in sides.items():
+            file = "encoder.onnx" if b is None else f"encoder_{side}.onnx"
+            labels = {
+                "kindred.name": name,
+                "kindred.version": version,
+                "kindred.side": "ab" if b is None else side,
+                "kindred.schema": str(SCHEMA_VERSION),
+                "license": licence,
+            }
+            vectors[f"inputs_{side}"] = encoder.examples
+            vectors[f"embeddings_{side}"] = embeddings = embed(encoder.module, encoder.examples)
+            _write_encoder(draft / file, encoder, embeddings.shape[1], labels)
+            encoders[side] = Encoder(modality="image", file=file, input=encoder.input)
+        onnx.save(_head_graph(calibrated.head), draft / HEAD)
+        np.savez_compressed(draft / TEST_VECTORS, allow_pickle=False, **vectors)
+        np.savez_compressed(
+            draft / COHORT,
+            identities=np.arange(len(cohort), dtype=np.int64),
+            embeddings=cohort.astype(np.float16),
+        )
+        manifest = Manifest(
+            name=name,
+            version=version,
+            description=description,
+            licence=licence,
+            encoders={"a": encoders["a"], "b": encoders["b" if b else "a"]},
+            dimension=vectors["embeddings_a"].shape[1],
+            normalised=normalised,
+            distance=distance,
+            head=calibrated.head,
+            operating_points=calibrated.operating_points,
+            calibration=calibrated.choices,
+            metrics=metrics,
+            provenance=provenance.model_copy(update={"created": datetime.now(UTC)}),
+            files=_digests(draft),
+        )
+        (draft / CARD).write_text(card(manifest, len(cohort), words))
+        manifest = manifest.model_copy(update={"files": _digests(draft)})
+        (draft / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+        comparator = _opened(draft, vectors)
+        draft.rename(folder)
+    return comparator
 
 
 def _write_encoder(
@@ -172,7 +182,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def _opened(folder: Path, vectors: dict[str, npt.NDArray[np.float32]]) -> Comparator:
+def _opened(folder: Path, vectors: Vectors) -> Comparator:
     """Open the bundle and hold ONNX Runtime to torch's embeddings."""
     comparator = open_bundle(folder)
     for side in comparator.manifest.encoders:

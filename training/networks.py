@@ -69,7 +69,7 @@ class AveragedViews(nn.Module):
                     image, grid.expand(image.shape[0], -1, -1, -1), align_corners=False
                 )
             )
-            for grid in self.get_buffer("grids").split(1)
+            for grid in torch.split(self.get_buffer("grids"), 1)
         ]
         return functional.normalize(torch.stack(views).mean(0), dim=1)
 

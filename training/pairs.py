@@ -157,7 +157,8 @@ def bootstrap_pairs(
         weight = np.bincount(random.integers(0, n, n), minlength=n).astype(float)
         accepted = weight @ np.tensordot(weight, reached, 1)  # (n,) · (n, n, 1 + grid) · (n,)
         mates = weight @ genuine
-        fmr[r], fnmr[r] = accepted[1:] / accepted[0], 1 - mates[1:] / mates[0]
+        impostors = max(accepted[0], 1)  # none where one identity was drawn alone
+        fmr[r], fnmr[r] = accepted[1:] / impostors, 1 - mates[1:] / mates[0]
     return PairBootstrap(fmr, fnmr)
 
 

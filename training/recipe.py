@@ -20,7 +20,7 @@ class Source(_Part):
     """Where the samples lie: a folder of folders or a zip of one, and which groups train.
 
     `files` and `splits` are relative to the folder that `--data` names. `held_back` lists
-    identities that neither train, calibrate nor enter the cohort, such as those of the demo.
+    identities that nothing is calibrated on and that are in no cohort, such as the demo's.
     """
 
     name: str

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from index.cohort import TargetUnresolvable
 from index.faiss_gallery import FaissGallery
-from index.gallery import DimensionMismatch, DuplicateKey, Reference, UnknownKey
+from index.gallery import DimensionMismatch, DuplicateKey, NotFinite, Reference, UnknownKey
 from index.identification import Identifier
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
@@ -89,6 +89,13 @@ def test_nobody_is_anybody_in_an_empty_gallery():
         assert found.evidence.fpir_interval is None
 
 
+def test_an_empty_gallery_refuses_what_it_could_not_compare():
+    empty = Identifier(lambda: FaissGallery(2, "cosine"), by_degrees, STRANGERS)
+
+    with pytest.raises(DimensionMismatch):
+        empty.identify(np.zeros((1, 3), np.float32))
+
+
 def test_a_gallery_emptied_again_answers_as_an_empty_one():
     identifier = circle()
     identifier.identify(on_circle(0))
@@ -147,6 +154,37 @@ def test_without_strangers_a_threshold_still_decides_but_claims_nothing():
     assert found.evidence.fpir_interval is None
 
 
+def test_strangers_akin_to_a_large_enough_gallery_count_besides_the_bundles():
+    # Identities lie in pairs 2° apart: whoever is left out finds a .98 that no stranger reaches.
+    identifier = Identifier(lambda: FaissGallery(2, "cosine"), by_degrees, STRANGERS)
+    degrees = [3 * i - (i % 2) for i in range(50)]
+    references = [Reference(i, str(i)) for i in range(50)]
+    identifier.enroll(references[:49], on_circle(*degrees[:49]))
+    [before] = identifier.identify(on_circle(-3), target_fpir=0.1)
+
+    identifier.enroll(references[49:], on_circle(*degrees[49:]))
+    [after] = identifier.identify(on_circle(-3), target_fpir=0.1)
+
+    assert (before.evidence.own_trials, before.outcome) == (0, "match")
+    assert (after.evidence.own_trials, after.outcome) == (50, "unknown")
+    assert after.threshold == pytest.approx(0.98, abs=1e-3)
+
+    identifier.replace_cohort(STRANGERS, source="gallery")
+    assert identifier.identify(on_circle(-3))[0].evidence.own_trials == 0
+
+
+def test_from_fifty_identities_with_two_samples_misses_are_the_gallerys_own():
+    # Twin samples 1° apart, identities 3°: every own score is .99 against .98 for the next one.
+    identifier = Identifier(lambda: FaissGallery(2, "cosine"), by_degrees, STRANGERS)
+    degrees = [3 * (i // 2) + i % 2 for i in range(100)]
+    references = [Reference(i, str(i // 2)) for i in range(100)]
+    identifier.enroll(references, on_circle(*degrees))
+
+    low, high = (identifier.identify(on_circle(0), threshold=t)[0] for t in (0.9, 0.995))
+
+    assert (low.expected_fnir, high.expected_fnir) == (0, 1)
+
+
 def test_an_own_cohort_replaces_the_bundles_for_every_rule():
     identifier = circle()
     for rule in RULES:
@@ -178,8 +216,11 @@ def test_what_is_refused_changes_nothing():
         identifier.enroll([Reference(4, "cid"), Reference(1, "cid")], on_circle(0, 5))
     with pytest.raises(UnknownKey):
         identifier.forget([1, 99])
-    with pytest.raises(DimensionMismatch):
-        identifier.identify(np.zeros((1, 3), np.float32))
+    for probe in (np.zeros((1, 3), np.float32), np.zeros(2, np.float32)):
+        with pytest.raises(DimensionMismatch):
+            identifier.identify(probe)
+    with pytest.raises(NotFinite):
+        identifier.replace_cohort(np.full((1, 2), np.nan, np.float32))
 
     assert (identifier.identities, identifier.samples) == (2, 3)
     assert identifier.identify(on_circle(0))[0].identity == "ada"
@@ -199,9 +240,11 @@ def test_everything_enrolled_can_be_read_back():
 CALIBRATED = PosteriorModel(
     rule="max",
     slope=1.0,
+    slope_by_samples=0.0,
     unknown=-3.0,
     by_identities=1.0,
     by_samples=0.0,
+    by_likeness=0.0,
     identities=(1, 2),
     samples=(1.0, 2.0),
 )
@@ -346,14 +389,16 @@ def test_nothing_scores_above_an_identitys_only_sample_itself(seed, rule):
         assert found.score == max(candidate.score for candidate in found.candidates)
 
 
-@pytest.mark.parametrize("rule", ["max", "mean", "centroid"])
-@pytest.mark.parametrize(("identities", "samples"), [(1, 1), (20, 3)])
+@pytest.mark.parametrize(
+    ("rule", "identities", "samples"),
+    [("max", 1, 1), ("max", 20, 3), ("mean", 20, 3), ("centroid", 20, 3)],
+)
 def test_strangers_like_the_cohort_are_named_as_often_as_asked(rule, identities, samples):
-    # 60 galleries with a cohort of 99 each and 100 strangers: the mean of their rates has a
-    # standard deviation of about .004 (cohort: √(.1·.9/100/60), strangers: the same again).
+    # 40 galleries with a cohort of 99 each and 100 strangers: the mean of their rates has a
+    # standard deviation of about .007 (cohort: √(.1·.9/100/40), strangers: the same again).
     rng = np.random.default_rng(7)
     named = []
-    for _ in range(60):
+    for _ in range(40):
         strangers = world(rng, 99, 1)[:, 0]
         identifier = Identifier(lambda: FaissGallery(16, "cosine"), head, strangers, rule=rule)
         rows = world(rng, identities, samples).reshape(-1, 16)
@@ -372,14 +417,14 @@ def test_the_stated_interval_holds_the_true_rate_in_nineteen_of_twenty_cohorts()
     best = np.sort([each.score for each in identifier.identify(many, threshold=0, top=1, k=1)])
 
     held = []
-    for _ in range(200):
+    for _ in range(100):
         identifier.replace_cohort(world(rng, 99, 1)[:, 0])
         [found] = identifier.identify(rows[:1], target_fpir=0.1, top=1, k=1)
         true_rate = 1 - np.searchsorted(best, found.threshold) / len(best)
         low, high = found.evidence.fpir_interval
         held.append(low <= true_rate <= high)
 
-    assert np.mean(held) == pytest.approx(0.95, abs=0.04)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.05)
 
 
 def test_an_identification_sees_one_version_while_others_enroll_and_forget():

@@ -56,10 +56,20 @@ def test_only_rates_that_the_pairs_resolve_become_operating_points():
 
 
 def test_a_calibration_is_whole():
-    found = calibrate(noise(90, 6, spread=0.3), seed=0)
+    found = calibrate(noise(90, 6, spread=0.3), noise(200, 1, seed=9).embeddings, seed=0)
 
     assert found.head.weight > 0
     assert found.operating_points[0].fmr == 0.1
     assert found.choices.rule in ("max", "mean", "centroid", "knn")
     assert 0 < found.choices.cluster_threshold < 1
-    assert list(found.choices.genuine_scores) == sorted(found.choices.genuine_scores)
+    assert found.choices.posterior is not None
+    assert found.choices.genuine is not None
+    for scores in found.choices.genuine.by_samples.values():
+        assert list(scores) == sorted(scores)
+
+
+def test_too_few_identities_leave_the_price_unknown():
+    found = calibrate(noise(10, 3, spread=0.3), noise(50, 1, seed=9).embeddings, seed=0)
+
+    assert found.choices.posterior is None
+    assert found.choices.genuine is None

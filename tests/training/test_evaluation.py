@@ -47,13 +47,14 @@ def test_one_shot_within_groups_leaves_out_groups_that_are_too_small():
 
 
 def test_no_identity_has_two_roles_in_a_trial():
-    embedded = noise(40, 8)
+    embedded = noise(80, 8)
 
     for strangers in ("like-cohort", "kin"):
         trial = draw_trial(embedded, 12, strangers, np.random.default_rng(0), samples=2)
 
         enrolled, unknown, cohort = (
-            set(embedded.labels[rows]) for rows in (trial.references, trial.strangers, trial.cohort)
+            set(embedded.labels[rows])
+            for rows in (trial.references, trial.strangers, trial.cohort)
         )
         assert set(embedded.labels[trial.mated]) == enrolled
         assert not set(trial.mated) & set(trial.references)
@@ -62,7 +63,7 @@ def test_no_identity_has_two_roles_in_a_trial():
 
 
 def test_kin_strangers_share_groups_with_the_enrolled_and_not_with_the_cohort():
-    embedded = noise(40, 8)
+    embedded = noise(80, 8)
 
     trial = draw_trial(embedded, 12, "kin", np.random.default_rng(0))
 

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from models_store.bundle import open_bundle
+from training.__main__ import app
+
+
+@pytest.fixture
+def run():
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs, tmp_path):
+    fitted, bundle, report = (tmp_path / name for name in ("run", "bundle", "report"))
+
+    run("fit", recipe_file, "--data", glyphs, "--out", fitted)
+    again = run("fit", recipe_file, "--data", glyphs, "--out", fitted)
+    run("export", recipe_file, "--data", glyphs, "--run", fitted, "--out", bundle)
+    run("evaluate", bundle, "--data", glyphs, "--out", report)
+
+    assert "resuming from" in again
+    manifest = open_bundle(bundle).manifest
+    assert (manifest.title, manifest.provenance.seed) == ("glyphs@1", 7)
+    figures = json.loads((report / "figures.json").read_text())["figures"]
+    exported = {metric.name: metric.value for metric in manifest.metrics}
+    assert {f["name"]: f["value"] for f in figures}["eer"] == pytest.approx(exported["eer"])
+    assert {file.name for file in report.iterdir()} == {
+        "figures.json",
+        "det.svg",
+        "scores.svg",
+        "map.svg",
+    }
+
+
+def test_held_back_identities_are_in_no_calibration_and_no_cohort(
+    run, recipe_file, glyphs, tmp_path
+):
+    run("fit", recipe_file, "--data", glyphs, "--out", tmp_path / "run")
+    run(
+        *("export", recipe_file, "--data", glyphs),
+        *("--run", tmp_path / "run", "--out", tmp_path / "bundle"),
+    )
+
+    comparator = open_bundle(tmp_path / "bundle")
+    assert len(comparator.cohort) == 4 * 5  # of six characters, in four turns, one is held back
+    assert "30 samples of 6 identities" in comparator.manifest.metrics[0].protocol
