@@ -3,6 +3,13 @@
 from index.calibration import calibrate
 from index.clustering import Cluster, Clustering, leader, linkage
 from index.cohort import Cohort, Source, TargetUnresolvable
+from index.decision import (
+    CandidateIdentity,
+    Evidence,
+    Identification,
+    Outcome,
+    Reason,
+)
 from index.faiss_gallery import FaissGallery
 from index.gallery import (
     BadEmbeddings,
@@ -18,14 +25,7 @@ from index.gallery import (
     UnknownKey,
     distances,
 )
-from index.identification import (
-    CandidateIdentity,
-    Evidence,
-    Identification,
-    Identifier,
-    Outcome,
-    Reason,
-)
+from index.identification import Identifier
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
 from index.posterior import PosteriorModel, Trials, fit_posterior, likeness

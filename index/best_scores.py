@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from index.gallery import Embeddings
+from index.ranking import rank
 from index.roster import Roster, Rule, Scores
 
 _BLOCK = 512  # identities scored at once, so that 400 probes' scores stay small
@@ -78,7 +79,7 @@ class BestScores:
         self._search(roster, sorted(fallen.difference(risen)))
 
     def _search(self, roster: Roster, rows: list[int]) -> None:
-        rankings = roster.rank(self._probes[rows], self._rule, 2) if rows else []
+        rankings = rank(roster, self._probes[rows], self._rule, 2) if rows else []
         for i, ranking in zip(rows, rankings, strict=True):
             best = next((each for each in ranking if each.identity != self._owners[i]), None)
             self._best[i] = best.score if best else -np.inf

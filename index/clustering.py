@@ -11,7 +11,8 @@ from scipy.sparse import coo_array, csr_array
 
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference, checked, distances
-from index.roster import STANDS, Roster, Score, Scores
+from index.ranking import STANDS, rank
+from index.roster import Roster, Score, Scores
 
 Labels = npt.NDArray[np.int64]
 
@@ -77,11 +78,11 @@ def leader(
     One pass in the order of the input (n, d), on which the result depends: the baseline.
     """
     rows = checked(embeddings, embeddings.shape[-1], metric)
-    roster = Roster(lambda: FaissGallery(rows.shape[1], metric), score, stands=threshold)
+    roster = Roster(lambda: FaissGallery(rows.shape[1], metric), score)
     labels = np.empty(len(rows), dtype=np.int64)
     for i in range(len(rows)):
         item = rows[i : i + 1]
-        [ranking] = roster.rank(item, "knn", 1)
+        [ranking] = rank(roster, item, "knn", 1, stands=threshold)
         joins = ranking and ranking[0].score >= threshold
         labels[i] = int(ranking[0].identity) if joins else len(roster)
         roster.enroll([Reference(i, str(labels[i]))], item)

@@ -1,81 +1,22 @@
-"""Candidates → a decision: match, possible or unknown, at an error rate asked for."""
+"""Who is it? A gallery with all that its answers rest on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from index.best_scores import BestScores
-from index.cohort import Cohort, Source
+from index.cohort import Cohort, Source, TargetUnresolvable
+from index.decision import Evidence, Identification, Terms, decide
 from index.gallery import Embeddings, Gallery, Reference, checked
 from index.leave_one_out import LeaveOneOut
 from index.miss_rate import GenuineScores
 from index.posterior import PosteriorModel, likeness
+from index.ranking import Ranked, rank
 from index.readers_writer import ReadersWriterLock
-from index.roster import STANDS, Ranked, Roster, Rule, Score, Scores
-
-Outcome = Literal["match", "possible", "unknown"]
-Reason = Literal[
-    "reaches-threshold",  # match
-    "likelier-than-unknown",  # possible: below the threshold, but nobody is less likely than them
-    "below-threshold",  # unknown
-    "no-identity-stands",  # unknown by knn: no identity has a mean score of .5
-    "empty-gallery",  # unknown: nobody is enrolled
-]
+from index.roster import Roster, Rule, Score, Scores
 
 DEFAULT_TARGET_FPIR = 0.05
 _HEAVIEST = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateIdentity:
-    """An identity that a probe came close to, with its best references as (key, score)."""
-
-    identity: str
-    score: float
-    distance: float
-    posterior: float | None
-    samples: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a threshold rests on: whose strangers, how many, and where its true FPIR lies.
-
-    To the bundle's strangers are added, from 50 identities on, as many of the gallery's own as
-    `own_trials` says, each searched against all others: strangers akin to the gallery. The
-    `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
-    """
-
-    source: Source
-    cohort_size: int
-    own_trials: int
-    fpir_interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """What a gallery says of one probe.
-
-    `identity` is None unless the outcome is a match. `score` and `posterior` are the first
-    candidate's whatever the outcome, and None when nobody is enrolled. `p_value` is None without
-    strangers to count, `target_fpir` where a threshold was given instead, and `posterior`,
-    `unknown_posterior` and `expected_fnir` are None where nothing measured says what they are.
-    """
-
-    outcome: Outcome
-    identity: str | None
-    score: float | None
-    posterior: float | None
-    unknown_posterior: float | None
-    p_value: float | None
-    threshold: float | None
-    target_fpir: float | None
-    expected_fnir: float | None
-    reason: Reason
-    candidates: tuple[CandidateIdentity, ...]
-    evidence: Evidence
 
 
 class Identifier:
@@ -102,9 +43,7 @@ class Identifier:
         self._score = score
         strangers = self._checked(cohort)
         self._strangers = (strangers, source)
-        self._calibrating = (
-            strangers  # stays, whoever replaces the cohort: the posterior rests on it
-        )
+        self._calibrating = strangers  # stays when the cohort is replaced: posteriors rest on it
         self._rule: Rule = rule
         self._posterior = posterior
         self._genuine = genuine
@@ -173,10 +112,10 @@ class Identifier:
         with self._lock.reading():
             terms = self._terms(rule, target_fpir, threshold)
             model = self._covering(rule)
-            rankings = self._roster.rank(probes, rule, self.identities if model else max(top, 1))
+            rankings = rank(self._roster, probes, rule, self.identities if model else max(top, 1))
             shares = self._shares(model, probes, rankings, prior_known)
             return [
-                _decide(
+                decide(
                     terms,
                     ranking,
                     share,
@@ -188,8 +127,19 @@ class Identifier:
                 for probe, ranking, share in zip(probes, rankings, shares, strict=True)
             ]
 
+    def threshold(self, target_fpir: float) -> float | None:
+        """Return the score that a match needs now; None if nobody is enrolled or it is unknown."""
+        self.prepare()
+        with self._lock.reading():
+            try:
+                return self._terms(self._rule, target_fpir, None).threshold
+            except TargetUnresolvable:
+                return None
+
     def _checked(self, embeddings: Embeddings) -> Embeddings:
-        return checked(embeddings, self._roster.dimension, self._roster.metric)
+        return checked(
+            embeddings, self._roster.references.dimension, self._roster.references.metric
+        )
 
     def _shares(
         self,
@@ -201,7 +151,7 @@ class Identifier:
         """Return each probe's posteriors in the order of its ranking, nobody's last."""
         if not model:
             return [None] * len(rankings)
-        alike = likeness(probes, self._calibrating, self._score, self._roster.metric)
+        alike = likeness(probes, self._calibrating, self._score, self._roster.references.metric)
         return [
             model.shares(ranking, self._samples_each, own, prior_known)
             for ranking, own in zip(rankings, alike.tolist(), strict=True)
@@ -218,7 +168,7 @@ class Identifier:
             return model
         return None
 
-    def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> "_Terms":
+    def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
         strangers, own = self._searches[_evidence_rule(rule)]
         source = self._strangers[1]
         # Strangers of the gallery's own kind, once there are some, need nobody to stand in.
@@ -232,13 +182,13 @@ class Identifier:
             interval = cohort.fpir_interval_at(threshold)
         if threshold is None or not self.identities:
             evidence = Evidence(source, len(strangers.values), 0, None)
-            return _Terms(rule, cohort, None, target_fpir, None, evidence)
+            return Terms(rule, cohort, None, target_fpir, None, evidence)
         missed = own.miss_rate(threshold)
         if missed is None and self._genuine:
             sizes = self._roster.sizes
             missed = self._genuine.miss_rate(rule, threshold, strangers.values, sizes)
         evidence = Evidence(source, len(strangers.values), len(akin), interval)
-        return _Terms(rule, cohort, threshold, target_fpir, missed, evidence)
+        return Terms(rule, cohort, threshold, target_fpir, missed, evidence)
 
     def prepare(self, rule: Rule | None = None) -> None:
         """Search the strangers by this rule, and follow every change from now on.
@@ -253,13 +203,13 @@ class Identifier:
             if rule == "centroid":
                 self._roster.keep_centroids()
             if kept not in self._searches:
-                own = LeaveOneOut(kept, self._roster.dimension)
+                own = LeaveOneOut(kept, self._roster.references.dimension)
                 own.follow(self._roster, self._roster.identities)
                 self._searches[kept] = (self._strangers_searched(kept), own)
 
     def _strangers_searched(self, rule: Rule) -> BestScores:
         members = self._strangers[0]
-        best = BestScores(rule, self._roster.dimension)
+        best = BestScores(rule, self._roster.references.dimension)
         best.admit(self._roster, members, [None] * len(members))
         return best
 
@@ -284,64 +234,3 @@ def _blended(strangers: Scores, akin: Scores) -> Cohort:
 def _evidence_rule(rule: Rule) -> Rule:
     """`knn` scores identities as `mean` does, so strangers need be searched for one of them."""
     return "mean" if rule == "knn" else rule
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What every probe of a request is judged by; no threshold where nobody is enrolled."""
-
-    rule: Rule
-    cohort: Cohort
-    threshold: float | None
-    target_fpir: float | None
-    expected_fnir: float | None
-    evidence: Evidence
-
-
-def _decide(
-    terms: _Terms,
-    ranking: list[Ranked],
-    shares: list[float] | None,
-    samples: list[list[tuple[int, float]]],
-) -> Identification:
-    """Decide on one probe, given who comes closest, best first, and each one's share, nobody last.
-
-    As many candidates are listed as have their samples given.
-    """
-    first = ranking[0] if ranking else None
-    unknown_posterior = shares[-1] if shares else None if first else 1.0
-    outcome, reason = _outcome(terms, first, shares)
-    cohort = terms.cohort
-    return Identification(
-        outcome=outcome,
-        identity=first.identity if first and outcome == "match" else None,
-        score=first.score if first else None,
-        posterior=shares[0] if shares else None,
-        unknown_posterior=unknown_posterior,
-        p_value=cohort.p_value(first.score) if first and len(cohort) else None,
-        threshold=terms.threshold,
-        target_fpir=terms.target_fpir,
-        expected_fnir=terms.expected_fnir,
-        reason=reason,
-        candidates=tuple(
-            CandidateIdentity(
-                each.identity, each.score, each.distance, shares[i] if shares else None, tuple(own)
-            )
-            for i, (each, own) in enumerate(zip(ranking, samples, strict=False))
-        ),
-        evidence=terms.evidence,
-    )
-
-
-def _outcome(
-    terms: _Terms, first: Ranked | None, shares: list[float] | None
-) -> tuple[Outcome, Reason]:
-    if first is None or terms.threshold is None:
-        return "unknown", "empty-gallery"
-    if terms.rule == "knn" and first.score < STANDS:
-        return "unknown", "no-identity-stands"
-    if first.score >= terms.threshold:
-        return "match", "reaches-threshold"
-    if shares and shares[0] > shares[-1]:
-        return "possible", "likelier-than-unknown"
-    return "unknown", "below-threshold"

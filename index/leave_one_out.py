@@ -85,4 +85,4 @@ class LeaveOneOut:
 
 
 def _lot(identity: str) -> tuple[int, str]:
-    return crc32(identity.encode()), identity
+    return crc32(identity.encode(errors="surrogatepass")), identity

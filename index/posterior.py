@@ -9,7 +9,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logit, softmax
 
 from index.gallery import Embeddings, Metric, distances
-from index.roster import Ranked, Rule, Score, Scores
+from index.ranking import Ranked
+from index.roster import Rule, Score, Scores
 
 _CLIP = 1e-6  # a head that says 0 or 1 is not that sure
 _ALIKE = 3  # strangers

@@ -188,10 +188,11 @@ class CandidateAnswer(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What a threshold rests on."""
+    """What a threshold rests on: whose strangers, and the gallery tried against itself."""
 
     source: str
     cohort_identities: int
+    own_trials: int
     fpir_interval: tuple[float, float] | None
 
 
@@ -230,6 +231,7 @@ class Result(BaseModel):
             evidence=Evidence(
                 source=found.evidence.source,
                 cohort_identities=found.evidence.cohort_size,
+                own_trials=found.evidence.own_trials,
                 fpir_interval=found.evidence.fpir_interval,
             ),
             candidates=[

@@ -25,6 +25,7 @@ from service.identities import GalleryState, IdentityStore
 from service.problems import slugs
 from service.recogniser import Recogniser
 from service.redis_store import RedisIdentityStore
+from service.replica import Replica
 from service.routes import Parts, router
 from service.settings import Settings, split
 from service.telemetry import GalleryState as GallerySeries
@@ -211,17 +212,7 @@ async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:
     """Keep the gauges level with what there is."""
     galleries, telemetry = parts.recogniser.galleries, parts.telemetry
     while True:
-        telemetry.galleries(
-            GallerySeries(
-                replica.name,
-                replica.index.identities,
-                replica.index.samples,
-                replica.version,
-                replica.state.settings.target_fpir or parts.recogniser.target_fpir,
-                cohort_identities=replica.cohort[1],
-            )
-            for replica in galleries.replicas
-        )
+        telemetry.galleries([await _series(parts, replica) for replica in galleries.replicas])
         for comparator, depth in parts.recogniser.queue_depths().items():
             telemetry.queue(comparator, depth, queue_limit)
         telemetry.store(
@@ -229,6 +220,19 @@ async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:
         )
         telemetry.ready_reasons(galleries.reasons + ["draining"] * app.state.draining)
         await asyncio.sleep(SHOW_EVERY)
+
+
+async def _series(parts: Parts, replica: Replica) -> GallerySeries:
+    target = replica.state.settings.target_fpir or parts.recogniser.target_fpir
+    return GallerySeries(
+        replica.name,
+        replica.index.identities,
+        replica.index.samples,
+        replica.version,
+        target,
+        await asyncio.to_thread(replica.index.threshold, target),
+        replica.cohort[1],
+    )
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -105,6 +105,7 @@ class Replica:
             await fresh._replace(references, set(references.names))
         await fresh._read_cohort(store)
         await fresh._follow(store)
+        await self._in_thread(fresh.index.prepare)  # or the first to ask would wait for it
         self.state, self.index, self.position = state, fresh.index, fresh.position
         self._samples, self.own_cohort = fresh._samples, fresh.own_cohort
 

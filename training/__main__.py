@@ -120,10 +120,9 @@ def export(
     embeddings = embed(encoder, images.pixels)
     held_back = np.isin(images.identities, recipe.data.held_back)
     free = ~held_back[images.labels]
-    cohort = strangers(encoder, images.only(free))
     calibrated = calibrate(
         _embedded(embeddings, images, np.negative).only(free),
-        cohort[np.count_nonzero(~held_back) :],  # turned ones: strangers to upright galleries
+        strangers(encoder, images.only(free), turned=True),
         recipe.seed,
     )
     embedded = _embedded(embeddings, images, score_of(calibrated.head))
@@ -144,7 +143,7 @@ def export(
         distance="cosine",
         normalised=True,
         calibrated=calibrated,
-        cohort=cohort,
+        cohort=strangers(encoder, images.only(free)),
         metrics=metrics,
         provenance=_provenance(recipe),
         words=recipe.card,

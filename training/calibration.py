@@ -171,16 +171,18 @@ def some_rows(
     return random.permutation(np.concatenate(rows))
 
 
-def strangers(encoder: nn.Module, images: LabelledImages) -> Embeddings:
+def strangers(encoder: nn.Module, images: LabelledImages, *, turned: bool = False) -> Embeddings:
     """Return one embedding (m, d) of each identity, of the drawers in turn.
 
-    First come the identities as they are, then each of them on its side and on its head: to a
-    comparator that tells orientations apart these are three further strangers.
+    `turned` lays each on a side or on its head, which makes it somebody else. Such strangers are
+    less alike to upright characters than upright strangers are, so a cohort of them would promise
+    too much; they serve where upright ones are needed for the galleries.
     """
     rows = [np.flatnonzero(images.labels == i) for i in range(len(images.identities))]
-    upright = images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]]
-    turned = [np.rot90(upright, turns, axes=(2, 3)) for turns in range(4)]  # (n, c, h, w) each
-    return embed(encoder, np.ascontiguousarray(np.concatenate(turned)))
+    pixels = images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]]  # (m, c, h, w)
+    if turned:
+        pixels = np.stack([np.rot90(one, 1 + i % 3, axes=(1, 2)) for i, one in enumerate(pixels)])
+    return embed(encoder, pixels)
 
 
 def _scores(closeness: np.ndarray, head: Head) -> np.ndarray:

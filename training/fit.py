@@ -150,9 +150,9 @@ def fitted(recipe: Recipe, out: Path) -> nn.Module:
     }
     encoder = untrained(recipe)
     encoder.load_state_dict(weights)
-    if not recipe.export.degrees:
+    if not recipe.export.views:
         return encoder.eval()
-    return AveragedViews(encoder, recipe.input.shape, recipe.export.degrees).eval()
+    return AveragedViews(encoder, recipe.input.shape, recipe.export.views).eval()
 
 
 def _resume(out: Path, fabric: Fabric, state: dict[str, Any]) -> None:

@@ -9,8 +9,6 @@ from torch.nn import functional
 from index.gallery import Embeddings
 from training.recipe import Network
 
-Turns = tuple[float, ...]
-
 
 class ResidualEncoder(nn.Module):
     """A small residual net: (n, c, h, w) -> (n, d), rows of norm 1.
@@ -46,19 +44,20 @@ class ResidualEncoder(nn.Module):
 
 
 class AveragedViews(nn.Module):
-    """The mean of an encoder's embeddings of a picture turned by each of some degrees.
+    """The mean of an encoder's embeddings of a picture shown at several sizes.
 
-    A drawer's slant is chance; what several slants agree on is the character. It is part of the
-    exported graph and costs one run of the encoder for each view.
+    How large somebody writes is chance; what several sizes agree on is the character. It is part
+    of the exported graph, and costs one run of the encoder for each view. Sizes are shares of
+    the picture that a view shows: beyond 1 the drawing shrinks into a margin.
     """
 
-    def __init__(self, encoder: nn.Module, shape: tuple[int, int, int], degrees: Turns) -> None:
+    def __init__(
+        self, encoder: nn.Module, shape: tuple[int, int, int], sizes: tuple[float, ...]
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        angles = torch.tensor(degrees).deg2rad()
-        cos, sin, zero = angles.cos(), angles.sin(), torch.zeros(len(degrees))
-        turns = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
-        grids = functional.affine_grid(turns, [len(degrees), *shape], align_corners=False)
+        moves = torch.tensor([[[size, 0, 0], [0, size, 0]] for size in sizes])
+        grids = functional.affine_grid(moves, [len(sizes), *shape], align_corners=False)
         self.register_buffer("grids", grids)  # (views, h, w, 2)
 
     def forward(self, image: Tensor) -> Tensor:

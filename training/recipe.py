@@ -90,9 +90,9 @@ class Optimisation(_Part):
 
 
 class Export(_Part):
-    """What is done to the encoder when it leaves: the mean over views turned by `degrees`."""
+    """How the encoder leaves: averaged over views that show these shares of the picture."""
 
-    degrees: tuple[float, ...] = ()
+    views: tuple[float, ...] = ()
 
 
 class Card(_Part):

@@ -68,6 +68,17 @@ def test_a_match_names_its_identity_and_shows_what_it_rests_on():
     assert (found.evidence.source, found.evidence.cohort_size) == ("bundle", 19)
 
 
+def test_the_threshold_told_beforehand_is_that_of_the_next_answer():
+    identifier = circle()
+
+    [found] = identifier.identify(on_circle(10), target_fpir=0.05)
+
+    assert identifier.threshold(0.05) == found.threshold
+    assert identifier.threshold(0.01) is None  # 19 strangers do not resolve it
+    identifier.forget([1, 2, 3])
+    assert identifier.threshold(0.05) is None
+
+
 def test_a_stranger_is_unknown_and_its_first_candidate_is_still_shown():
     [found] = circle().identify(on_circle(179))
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.posterior import PosteriorModel, Trials, fit_posterior, likeness
-from index.roster import Ranked
+from index.ranking import Ranked
 
 MODEL = PosteriorModel(
     rule="max",

@@ -49,5 +49,5 @@ def test_held_back_identities_are_in_no_calibration_and_no_cohort(
     )
 
     comparator = open_bundle(tmp_path / "bundle")
-    assert len(comparator.cohort) == 4 * 5  # of six characters, in four turns, one is held back
+    assert len(comparator.cohort) == 5  # of six characters one is held back
     assert "30 samples of 6 identities" in comparator.manifest.metrics[0].protocol

@@ -30,10 +30,10 @@ def test_embeddings_have_norm_1_whatever_the_batch(encoder):
     assert together == pytest.approx(apart, abs=1e-6)
 
 
-def test_one_view_that_is_not_turned_is_the_encoder_itself(encoder):
+def test_one_view_of_the_whole_picture_is_the_encoder_itself(encoder):
     images = torch.randn(3, *SHAPE)
 
-    averaged = AveragedViews(encoder, SHAPE, (0.0,))
+    averaged = AveragedViews(encoder, SHAPE, (1.0,))
 
     assert torch.allclose(averaged(images), encoder(images), atol=1e-5)
 

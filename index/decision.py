@@ -1,0 +1,128 @@
+"""Candidates → a decision: match, possible or unknown."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from index.cohort import Cohort, Source
+from index.ranking import STANDS, Ranked
+from index.roster import Rule
+
+Outcome = Literal["match", "possible", "unknown"]
+Reason = Literal[
+    "reaches-threshold",  # match
+    "likelier-than-unknown",  # possible: below the threshold, but nobody is less likely than them
+    "below-threshold",  # unknown
+    "no-identity-stands",  # unknown by knn: no identity has a mean score of .5
+    "empty-gallery",  # unknown: nobody is enrolled
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateIdentity:
+    """An identity that a probe came close to, with its best references as (key, score)."""
+
+    identity: str
+    score: float
+    distance: float
+    posterior: float | None
+    samples: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a threshold rests on: whose strangers, how many, and where its true FPIR lies.
+
+    To the bundle's strangers are added, from 50 identities on, as many of the gallery's own as
+    `own_trials` says, each searched against all others: strangers akin to the gallery. The
+    `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
+    """
+
+    source: Source
+    cohort_size: int
+    own_trials: int
+    fpir_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What a gallery says of one probe.
+
+    `identity` is None unless the outcome is a match. `score` and `posterior` are the first
+    candidate's whatever the outcome, and None when nobody is enrolled. `p_value` is None without
+    strangers to count, `target_fpir` where a threshold was given instead, and `posterior`,
+    `unknown_posterior` and `expected_fnir` are None where nothing measured says what they are.
+    """
+
+    outcome: Outcome
+    identity: str | None
+    score: float | None
+    posterior: float | None
+    unknown_posterior: float | None
+    p_value: float | None
+    threshold: float | None
+    target_fpir: float | None
+    expected_fnir: float | None
+    reason: Reason
+    candidates: tuple[CandidateIdentity, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every probe of a request is judged by; no threshold where nobody is enrolled."""
+
+    rule: Rule
+    cohort: Cohort
+    threshold: float | None
+    target_fpir: float | None
+    expected_fnir: float | None
+    evidence: Evidence
+
+
+def decide(
+    terms: Terms,
+    ranking: list[Ranked],
+    shares: list[float] | None,
+    samples: list[list[tuple[int, float]]],
+) -> Identification:
+    """Decide on one probe, given who comes closest, best first, and each one's share, nobody last.
+
+    As many candidates are listed as have their samples given.
+    """
+    first = ranking[0] if ranking else None
+    unknown_posterior = shares[-1] if shares else None if first else 1.0
+    outcome, reason = _outcome(terms, first, shares)
+    cohort = terms.cohort
+    return Identification(
+        outcome=outcome,
+        identity=first.identity if first and outcome == "match" else None,
+        score=first.score if first else None,
+        posterior=shares[0] if shares else None,
+        unknown_posterior=unknown_posterior,
+        p_value=cohort.p_value(first.score) if first and len(cohort) else None,
+        threshold=terms.threshold,
+        target_fpir=terms.target_fpir,
+        expected_fnir=terms.expected_fnir,
+        reason=reason,
+        candidates=tuple(
+            CandidateIdentity(
+                each.identity, each.score, each.distance, shares[i] if shares else None, tuple(own)
+            )
+            for i, (each, own) in enumerate(zip(ranking, samples, strict=False))
+        ),
+        evidence=terms.evidence,
+    )
+
+
+def _outcome(
+    terms: Terms, first: Ranked | None, shares: list[float] | None
+) -> tuple[Outcome, Reason]:
+    if first is None or terms.threshold is None:
+        return "unknown", "empty-gallery"
+    if terms.rule == "knn" and first.score < STANDS:
+        return "unknown", "no-identity-stands"
+    if first.score >= terms.threshold:
+        return "match", "reaches-threshold"
+    if shares and shares[0] > shares[-1]:
+        return "possible", "likelier-than-unknown"
+    return "unknown", "below-threshold"
