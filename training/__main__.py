@@ -80,8 +80,10 @@ def fit(
 @app.command()
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    data: Annotated[Path, typer.Option(help="A folder of folders, a zip, or a recipe's data.")],
-    split: Annotated[str, typer.Option(help="Of a recipe's data: train or val.")] = "val",
+    data: Annotated[
+        Path | None, typer.Option(help="A folder of folders, a zip, or the recipe's data.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the recipe's data: train or val.")] = "val",
     out: Annotated[Path | None, typer.Option(help="A folder for figures.json and plots.")] = None,
     seed: int = 0,
 ) -> None:
@@ -162,18 +164,18 @@ def _images(recipe: Recipe, root: Path | None, split: str) -> LabelledImages:
     return _reported(collection.images(recipe.input, lambda files: _shown(files, f"read {split}")))
 
 
-def _evaluation_images(comparator: Comparator, data: Path, split: str) -> LabelledImages:
-    """Return the split of the bundle's own data set where `data` holds it, else all of `data`."""
+def _evaluation_images(comparator: Comparator, data: Path | None, split: str) -> LabelledImages:
+    """Return a split of the bundle's own data set where `data` holds it, else all of `data`."""
     manifest = comparator.manifest
     if manifest.provenance.recipe:
         recipe = Recipe.model_validate(manifest.provenance.recipe)
-        if (data / recipe.data.files).exists():
+        if data is None or (data / recipe.data.files).exists():
             return _images(recipe, data, split)
-    return _reported(
-        open_collection(data).images(
-            manifest.encoders["a"].input, lambda files: _shown(files, "read")
-        )
-    )
+    if data is None:
+        raise typer.BadParameter(f"{manifest.title} names no data of its own: give --data")
+    collection = open_collection(data)
+    spec = manifest.encoders["a"].input
+    return _reported(collection.images(spec, lambda files: _shown(files, "read")))
 
 
 def _reported(images: LabelledImages) -> LabelledImages:
@@ -198,7 +200,7 @@ def _provenance(recipe: Recipe) -> Provenance:
                 name=recipe.data.name, licence=recipe.data.licence, source=recipe.data.url
             ),
         ),
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.model_dump(mode="json", exclude={"card"}),
         seed=recipe.seed,
         commit=found.stdout.strip() or None,
     )

@@ -56,7 +56,7 @@ def test_only_rates_that_the_pairs_resolve_become_operating_points():
 
 
 def test_a_calibration_is_whole():
-    found = calibrate(noise(90, 6, spread=0.3), noise(200, 1, seed=9).embeddings, seed=0)
+    found = calibrate(noise(40, 4, spread=0.3), noise(50, 1, seed=9).embeddings, seed=0)
 
     assert found.head.weight > 0
     assert found.operating_points[0].fmr == 0.1
