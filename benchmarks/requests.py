@@ -66,7 +66,7 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         os.sched_setaffinity(0, cores[:1])  # the service inherits it
-        service = Service(Path(folder) / "var", bundles, threads=1, log_level="warning")
+        service = Service(Path(folder) / "var", bundles, threads=1)
         try:
             service.start().wait_ready()
             ratios: dict[str, list[float]] = {}

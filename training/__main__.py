@@ -49,6 +49,9 @@ def fit(
     recipe_file: RecipeFile,
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Checkpoint and history go here.")] = Path("runs/last"),
+    begin: Annotated[
+        Path | None, typer.Option(help="The fit that the recipe follows, if it follows one.")
+    ] = None,
     *,
     resume: Annotated[bool, typer.Option(help="Go on from a checkpoint in OUT.")] = True,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -73,7 +76,16 @@ def fit(
     def shown(batches: Iterable[Rows], caption: str, count: int) -> Iterable[Rows]:
         return track(batches, caption, count, transient=True, disable=not console.is_terminal)
 
-    train(recipe, images, out, fabric, validate=validate, report=_print_epoch, progress=shown)
+    train(
+        recipe,
+        images,
+        out,
+        fabric,
+        begin=begin,
+        validate=validate,
+        report=_print_epoch,
+        progress=shown,
+    )
     console.print(f"done: {out / CHECKPOINT}")
 
 

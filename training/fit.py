@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -40,6 +40,7 @@ def fit(
     out: Path,
     fabric: Fabric,
     *,
+    begin: Path | None = None,
     validate: Callable[[nn.Module], Epoch] = lambda _: {},
     report: Callable[[Epoch], None] = lambda _: None,
     progress: Progress = lambda batches, *_: batches,
@@ -48,7 +49,9 @@ def fit(
 
     After every epoch a checkpoint and the history are written to `out`. Where `out` already
     holds a checkpoint, the fit goes on from there, to the weights that it would have reached
-    had it never stopped. Raises RecipeChanged if that checkpoint is another recipe's.
+    had it never stopped. `begin` is the folder of the fit that the recipe follows, whose averaged
+    weights come first. Raises RecipeChanged if the checkpoint in `out` is another recipe's, and
+    ValueError if `begin` is missing or there is nothing to follow.
     """
     how = recipe.optimisation
     turns = 4 if recipe.batches.quarter_turns else 1
@@ -70,6 +73,10 @@ def fit(
     pixels = torch.from_numpy(images.pixels)  # (n, c, h, w)
 
     encoder = untrained(recipe)
+    if bool(recipe.follows) != bool(begin):
+        raise ValueError(f"the recipe follows {recipe.follows or 'none'}, begin is {begin}")
+    if begin:
+        encoder.load_state_dict(_averaged_weights(begin))
     loss_of = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
     optimizer = torch.optim.AdamW(
         [
@@ -142,17 +149,20 @@ def untrained(recipe: Recipe) -> ResidualEncoder:
 
 def fitted(recipe: Recipe, out: Path) -> nn.Module:
     """Return the encoder of the checkpoint in `out` as the recipe exports it."""
+    encoder = untrained(recipe)
+    encoder.load_state_dict(_averaged_weights(out))
+    if not recipe.export.views:
+        return encoder.eval()
+    return AveragedViews(encoder, recipe.input.shape, recipe.export.views).eval()
+
+
+def _averaged_weights(out: Path) -> dict[str, Tensor]:
     checkpoint = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
-    weights = {
+    return {
         name.removeprefix("module."): value
         for name, value in checkpoint["average"].items()
         if name.startswith("module.")
     }
-    encoder = untrained(recipe)
-    encoder.load_state_dict(weights)
-    if not recipe.export.views:
-        return encoder.eval()
-    return AveragedViews(encoder, recipe.input.shape, recipe.export.views).eval()
 
 
 def _resume(out: Path, fabric: Fabric, state: dict[str, Any]) -> None:

@@ -105,13 +105,17 @@ class Card(_Part):
 
 
 class Recipe(_Part):
-    """What is trained, on what, and how it is called once it is exported."""
+    """What is trained, on what, and how it is called once it is exported.
+
+    `follows` names the recipe whose fit this one begins from, where it is not the first.
+    """
 
     name: Name
     version: Name
     description: str
     licence: str
     seed: int
+    follows: str = ""
     data: Source
     input: ImageInput
     network: Network

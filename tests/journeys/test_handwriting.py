@@ -41,7 +41,7 @@ def test_every_shipped_bundle_is_served(shipped):
     with shipped.client() as client:
         answer = client.get("/comparators").json()
 
-    folders = {path.parent.name for path in SHIPPED.glob("*/*/manifest.json")}
+    folders = {path.parent.parent.name for path in SHIPPED.glob("*/*/manifest.json")}
     assert answer["refused"] == {}
     assert {c["name"] for c in answer["comparators"]} == folders
     for comparator in answer["comparators"]:
