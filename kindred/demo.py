@@ -82,7 +82,7 @@ def _identify(
     console.print(Rule("identify: whose is this, or nobody's we know?"))
     asked = {"gallery": gallery, "target_fpir": "0.05"}
     name, drawings = next(iter(known.items()))
-    shown = {f"another drawing of {name}": drawings[SAMPLES], "a stranger": strangers[0][0]}
+    shown = {f"another {name}": drawings[SAMPLES], "a stranger": strangers[0][0]}
     answer = _post(client, "/identify", data=asked, files=_parts(list(shown.values())))
     for (title, drawing), result in zip(shown.items(), answer["results"], strict=True):
         console.print(Columns([_picture(drawing, title), _said(result)]))
