@@ -32,7 +32,7 @@ class CandidateIdentity:
 class Evidence:
     """What a threshold rests on: whose strangers, how many, and where its true FPIR lies.
 
-    To the bundle's strangers are added, from 50 identities on, as many of the gallery's own as
+    To the bundle's strangers are added, from 20 identities on, as many of the gallery's own as
     `own_trials` says, each searched against all others: strangers akin to the gallery. The
     `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
     """

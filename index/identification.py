@@ -16,7 +16,7 @@ from index.readers_writer import ReadersWriterLock
 from index.roster import Roster, Rule, Score, Scores
 
 DEFAULT_TARGET_FPIR = 0.05
-_HEAVIEST = 8.0
+_RESOLVED = 0.01
 
 
 class Identifier:
@@ -220,15 +220,28 @@ class Identifier:
 
 
 def _blended(strangers: Scores, akin: Scores) -> Cohort:
-    """Let the gallery's own trials weigh twice what the strangers weigh together.
+    """Let the gallery's own trials weigh up to twice what the strangers weigh together.
 
     If they score alike, any weights hold the target. If only the own ones score high, strangers
-    akin to the gallery are named at 1.5 times the target at most. An own trial counts as eight
-    strangers at most, as more would leave few voices, and small targets unresolved.
+    akin to the gallery are named at 1.5 times the target at most, once there are enough trials to
+    reach that weight.
     """
-    each = min(_HEAVIEST, 2 * len(strangers) / len(akin)) if len(akin) and len(strangers) else 1.0
-    weights = np.concatenate([np.ones(len(strangers)), np.full(len(akin), each)])
+    weights = np.ones(len(strangers) + len(akin))
+    weights[len(strangers) :] = _weight(len(strangers), len(akin))
     return Cohort(np.concatenate([strangers, akin]), weights)
+
+
+def _weight(strangers: int, akin: int) -> float:
+    """Return how many strangers one of the gallery's own trials counts as.
+
+    A probe counts as much as the heaviest voice, so heavy ones would leave small targets
+    unresolved: a target of 1 % that the strangers resolve alone is not lost.
+    """
+    if not strangers or not akin:
+        return 1.0
+    room = 1 - _RESOLVED * (akin + 1)
+    heaviest = (1 - 1e-9) * _RESOLVED * strangers / room if room > 0 else np.inf
+    return max(1.0, min(heaviest, 2 * strangers / akin))
 
 
 def _evidence_rule(rule: Rule) -> Rule:

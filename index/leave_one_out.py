@@ -10,7 +10,8 @@ from index.best_scores import BestScores
 from index.roster import Roster, Rule, Scores
 
 TRIALS = 400
-ENOUGH = 50  # fewer identities than this say too little
+ENOUGH_STRANGERS = 20  # fewer trials than this say too little of whom strangers come close to
+ENOUGH_GENUINE = 50  # and of how often the enrolled are missed
 
 
 class LeaveOneOut:
@@ -22,26 +23,33 @@ class LeaveOneOut:
     """
 
     def __init__(
-        self, rule: Rule, dimension: int, *, trials: int = TRIALS, enough: int = ENOUGH
+        self,
+        rule: Rule,
+        dimension: int,
+        *,
+        trials: int = TRIALS,
+        enough_strangers: int = ENOUGH_STRANGERS,
+        enough_genuine: int = ENOUGH_GENUINE,
     ) -> None:
         self._rule = rule
         self._trials = trials
-        self._enough = enough
+        self._enough_strangers = enough_strangers
+        self._enough_genuine = enough_genuine
         self._others = BestScores(rule, dimension)
         self._sample: dict[str, int] = {}  # identity → key of the sample held out
         self._own: dict[str, float] = {}  # identity → its score for that, if it has more samples
 
     @property
     def strangers(self) -> Scores:
-        """The best wrong identity's score in each trial (T,); empty below `enough`."""
-        return self._others.values if len(self._sample) >= self._enough else np.empty(0)
+        """The best wrong identity's score in each trial (T,); empty below 20 trials."""
+        return self._others.values if len(self._sample) >= self._enough_strangers else np.empty(0)
 
     def miss_rate(self, threshold: float) -> float | None:
         """Return the share of genuine trials below the threshold or below somebody else.
 
-        None with fewer than `enough` (50) identities that have two samples.
+        None with fewer than 50 identities that have two samples.
         """
-        if len(self._own) < self._enough:
+        if len(self._own) < self._enough_genuine:
             return None
         others = zip(self._others.owners, self._others.values.tolist(), strict=True)
         to_beat: dict[str | None, float] = {owner: max(threshold, best) for owner, best in others}

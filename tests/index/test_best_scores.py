@@ -91,7 +91,10 @@ def test_after_any_history_everything_is_as_if_worked_out_afresh(data, rule: Rul
     strangers = points[:8]
     roster = Roster(lambda: NumpyGallery(3, metric), head)
     roster.keep_centroids()
-    followed, own = BestScores(rule, 3), LeaveOneOut(rule, 3, trials=3, enough=1)
+    followed, own = (
+        BestScores(rule, 3),
+        LeaveOneOut(rule, 3, trials=3, enough_strangers=1, enough_genuine=1),
+    )
     followed.admit(roster, strangers, [None] * 8)
 
     held: set[int] = set()
@@ -115,7 +118,7 @@ def test_after_any_history_everything_is_as_if_worked_out_afresh(data, rule: Rul
         if len(roster):
             afresh = roster.scores(strangers, roster.identities, rule).max(axis=1)
         np.testing.assert_allclose(followed.values, afresh, rtol=0, atol=1e-12)
-        own_afresh = LeaveOneOut(rule, 3, trials=3, enough=1)
+        own_afresh = LeaveOneOut(rule, 3, trials=3, enough_strangers=1, enough_genuine=1)
         own_afresh.follow(roster, roster.identities)
         np.testing.assert_allclose(
             np.sort(own.strangers), np.sort(own_afresh.strangers), rtol=0, atol=1e-12

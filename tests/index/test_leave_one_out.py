@@ -27,7 +27,7 @@ def tried(rule: Rule = "max", **options: int) -> LeaveOneOut:
     references = [Reference(key, name) for key, name in enumerate(names)]
     changed = roster.enroll(references, on_circle(0, 10, 40, 50, 80, 90))
     roster.keep_centroids()
-    trials = LeaveOneOut(rule, 2, **({"enough": 1} | options))
+    trials = LeaveOneOut(rule, 2, **({"enough_strangers": 1, "enough_genuine": 1} | options))
     trials.follow(roster, changed)
     return trials
 
@@ -65,11 +65,13 @@ def test_a_genuine_trial_is_missed_below_the_threshold_or_below_somebody_else(
 
 
 def test_too_few_trials_say_nothing():
-    trials = tried(enough=4)
+    trials = tried(enough_strangers=4, enough_genuine=4)
 
     assert len(trials.strangers) == 0
     assert trials.miss_rate(0.5) is None
-    assert tried(enough=3).miss_rate(0.5) is None  # three identities, but cid has one sample
+    assert (
+        tried(enough_genuine=3).miss_rate(0.5) is None
+    )  # three identities, but cid has one sample
 
 
 def test_who_is_tried_is_drawn_by_name_and_not_by_arrival():
