@@ -9,7 +9,7 @@ from index import Identification
 from models_store import Comparator
 from service.embedding import EmbeddedSamples, Timings
 from service.identities import Change, StoredIdentity
-from service.problems import Problem, kind_of
+from service.problems import Problem, problem_of
 from service.recogniser import Enrollments, Identifications, Partition, Verification
 from service.replica import Replica
 
@@ -23,10 +23,7 @@ class Failure(BaseModel):
     @classmethod
     def of(cls, failures: dict[int, Exception]) -> list[Self]:
         """Return each item's problem, in order."""
-        return [
-            cls(index=i, problem=kind_of(error).problem(str(error)))
-            for i, error in sorted(failures.items())
-        ]
+        return [cls(index=i, problem=problem_of(error)) for i, error in sorted(failures.items())]
 
 
 class Timed(BaseModel):

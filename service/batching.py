@@ -14,9 +14,7 @@ from models_store.comparator import Array
 
 
 class Overloaded(Exception):
-    """More samples wait than the queue holds; try again in `retry_after` seconds."""
-
-    retry_after = 1
+    """More samples wait than the queue holds; trying again a moment later may help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,55 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from service.fields import BulkLine
+import structlog
+
+from service.fields import BulkLine, bound_metadata
 from service.parameters import InvalidParameter
-from service.problems import kind_of
+from service.problems import INTERNAL, kind_of, problem_of
 from service.recogniser import Recogniser
 from service.uploads import TooLarge, parse_json, read_sample
+
+log = structlog.get_logger("kindred.bulk")
 
 LINES_AT_ONCE = 64
 """Lines that are embedded and written together, so that they share model runs and fsyncs."""
 
 
 async def enroll_lines(
-    recogniser: Recogniser, gallery: str, chunks: AsyncIterator[bytes], longest_line: int
+    recogniser: Recogniser,
+    gallery: str,
+    chunks: AsyncIterator[bytes],
+    *,
+    longest_line: int,
+    longest_metadata: int,
+    on_outcome: Callable[[str], None] = lambda _outcome: None,
 ) -> AsyncIterator[bytes]:
     """Yield one JSON line for each line that came, in order.
 
     `{"line", "identity", "outcome": "added" | "duplicate", "id", "version"}`, or
-    `{"line", "outcome": "failed", "problem"}`. A line that fails does not stop the others.
+    `{"line", "outcome": "failed", "problem"}`. A line that fails does not stop the others; a body
+    that passes a limit does, and the last answer is then of the first line that was not enrolled.
+    `on_outcome` is told `added`, `duplicate` or `refused` for each.
     """
     number = 0
-    async for lines in _batches(_lines(chunks, longest_line)):
-        calls = (_enroll_line(recogniser, gallery, line) for line in lines)
-        for answer in await asyncio.gather(*calls):
-            yield json.dumps({"line": number} | answer).encode() + b"\n"
-            number += 1
+    try:
+        async for lines in _batches(_lines(chunks, longest_line)):
+            calls = (_enroll_line(recogniser, gallery, line, longest_metadata) for line in lines)
+            for answer in await asyncio.gather(*calls):
+                outcome = answer["outcome"]
+                on_outcome("refused" if outcome == "failed" else outcome)
+                yield _answer(number, answer)
+                number += 1
+    except TooLarge as error:  # the status is sent already
+        yield _answer(number, _failed(error))
 
 
-async def _enroll_line(recogniser: Recogniser, gallery: str, line: bytes) -> dict[str, Any]:
+async def _enroll_line(
+    recogniser: Recogniser, gallery: str, line: bytes, longest_metadata: int
+) -> dict[str, Any]:
     try:
         document = parse_json(line)
         if not isinstance(document, dict):
@@ -39,11 +58,13 @@ async def _enroll_line(recogniser: Recogniser, gallery: str, line: bytes) -> dic
         named = {"identity", "metadata"}
         fields = {name: value for name, value in document.items() if name in named}
         said = BulkLine.read(fields, strict=True)
+        bound_metadata(said.metadata, longest_metadata)
         sample = read_sample({k: v for k, v in document.items() if k not in named}, "line")
         done = await recogniser.enroll(gallery, said.identity, [sample], said.metadata)
-    except Exception as error:  # noqa: BLE001 - one line must not sink the others
-        problem = kind_of(error).problem(str(error))
-        return {"outcome": "failed", "problem": problem.model_dump(exclude_none=True)}
+    except Exception as error:
+        if kind_of(error) is INTERNAL:
+            log.exception("defect", error=type(error).__name__)
+        return _failed(error)
     (kept,) = done.samples
     return {
         "identity": said.identity,
@@ -51,6 +72,14 @@ async def _enroll_line(recogniser: Recogniser, gallery: str, line: bytes) -> dic
         "id": str(kept.id),
         "version": done.version,
     }
+
+
+def _answer(number: int, answer: dict[str, Any]) -> bytes:
+    return json.dumps({"line": number} | answer).encode() + b"\n"
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    return {"outcome": "failed", "problem": problem_of(error).model_dump(exclude_none=True)}
 
 
 async def _lines(chunks: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import perf_counter
 
 import structlog
@@ -27,7 +28,9 @@ from service.problems import (
     PROBLEMS,
     DeadlineExceeded,
     Kind,
+    Problem,
     kind_of,
+    problem_of,
 )
 from service.telemetry import OTHER, Telemetry
 
@@ -76,7 +79,8 @@ class Edge:
 
     async def _within_deadline(self, scope: Scope, call: "_Call") -> None:
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline) as deadline:
+                scope["state"]["deadline"] = deadline
                 await self._app(scope, call.receive, call.send)
         except TimeoutError as error:
             raise DeadlineExceeded(f"expected an answer within {self._deadline:g} s") from error
@@ -86,7 +90,7 @@ class Edge:
         if kind is INTERNAL:
             log.error("defect", id=call.id, error=type(error).__name__, exc_info=error)
         if call.status is None:
-            response = problem_response(kind, str(error) if kind is not INTERNAL else "", call.id)
+            response = problem_response(error, call.id)
             await response(call.scope, call.receive, call.send)
 
     def _tell(self, call: "_Call") -> None:
@@ -154,27 +158,31 @@ class _Call:
         await self._send(message)
 
 
-def problem_response(kind: Kind, detail: str, request_id: str) -> Response:
+def problem_response(error: Exception, request_id: str) -> Response:
     """Return the response that tells a problem."""
-    problem = kind.problem(detail or kind.title, f"urn:request:{request_id}")
-    body = problem.model_dump_json(exclude_none=True)
-    headers = {"X-Problem": kind.slug}  # for the edge, which takes it off
-    if kind.retry_after is not None:
-        headers["Retry-After"] = str(kind.retry_after)
-    if kind.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(body, kind.status, headers, MEDIA_TYPE)
+    kind = kind_of(error)
+    return _response(kind, problem_of(error, f"urn:request:{request_id}"))
 
 
 async def tell_framework_error(request: Request, error: Exception) -> Response:
     """Answer the framework's own errors as problems: no route, no method, a bad parameter."""
+    request_id = request.state.request_id
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        invalid = InvalidParameter(where, first["msg"])
-        return problem_response(kind_of(invalid), str(invalid), request.state.request_id)
+        return problem_response(InvalidParameter(where, first["msg"]), request_id)
     status = error.status_code if isinstance(error, HTTPException) else 500
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(status, MALFORMED_REQUEST)
-    response = problem_response(kind, kind.title, request.state.request_id)
+    response = _response(kind, kind.problem(kind.title, f"urn:request:{request_id}"))
     response.headers.update(getattr(error, "headers", None) or {})
     return response
+
+
+def _response(kind: Kind, problem: Problem) -> Response:
+    headers = {"X-Problem": kind.slug}  # for the edge, which takes it off
+    if kind.retry_after is not None:
+        headers["Retry-After"] = str(kind.retry_after)
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, kind.status, headers, MEDIA_TYPE)

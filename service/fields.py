@@ -1,12 +1,13 @@
 """What a request says beside its samples, as openapi.yaml has it."""
 
+import json
 import unicodedata
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from service.parameters import InvalidParameter
-from service.uploads import MalformedBody, Upload, parse_json
+from service.uploads import MalformedBody, TooLarge, Upload, parse_json
 
 GALLERY_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 RESERVED_IN_NAMES = frozenset(':{}*/\\<>"%?')
@@ -37,6 +38,12 @@ def identity_name(name: str) -> str:
     if any(c in RESERVED_IN_NAMES or unicodedata.category(c)[0] == "C" for c in name):
         raise ValueError("expected a name without control, invisible or reserved characters")
     return name
+
+
+def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
+    """Raise TooLarge if the metadata is more than `limit` bytes of JSON."""
+    if metadata is not None and len(json.dumps(metadata, ensure_ascii=False).encode()) > limit:
+        raise TooLarge(f"expected metadata of at most {limit} bytes")
 
 
 GalleryName = Annotated[str, Field(pattern=GALLERY_PATTERN), AfterValidator(_gallery_name)]

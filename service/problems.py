@@ -173,6 +173,12 @@ def kind_of(error: BaseException) -> Kind:
     return INTERNAL
 
 
+def problem_of(error: BaseException, instance: str | None = None) -> Problem:
+    """Return the problem that tells an error; of a defect it tells no more than that it is one."""
+    kind = kind_of(error)
+    return kind.problem(kind.title if kind is INTERNAL else str(error) or kind.title, instance)
+
+
 def slugs() -> tuple[str, ...]:
     """Return every slug, each once."""
     fixed = (MALFORMED_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL)

@@ -37,8 +37,6 @@ PROBES: Side = "a"
 REFERENCES: Side = "b"
 DEFAULT_FMR = 0.01
 """What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
-
-
 EVEN_ODDS = 0.5
 """The share of probes that are of anybody enrolled, where the gallery does not say."""
 

@@ -1,8 +1,8 @@
 """Each route: read the input, call one use case, shape the answer."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -20,7 +20,6 @@ from service.parameters import InvalidParameter
 from service.recogniser import Recogniser
 from service.telemetry import Telemetry
 from service.uploads import (
-    TooLarge,
     UploadLimits,
     bounded,
     parse_json,
@@ -117,7 +116,7 @@ async def enroll(
     """Keep samples under an identity: what is answered 201 is not lost."""
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.EnrollFields.of(upload)
-    _bound_metadata(asked.metadata, parts.metadata_limit)
+    fields.bound_metadata(asked.metadata, parts.metadata_limit)
     files = upload.many("files")
     done = await parts.recogniser.enroll(
         asked.gallery, asked.identity, files, asked.metadata, idempotency_key
@@ -152,8 +151,15 @@ async def enroll_bulk(
 ) -> StreamingResponse:
     """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON."""
     parts.recogniser.galleries.get(gallery)
+    # A body of any length: each of its lines is bounded by the store's timeout instead.
+    request.state.deadline.reschedule(None)
     lines = enroll_lines(
-        parts.recogniser, gallery, bounded(request, parts.bulk_limit), parts.uploads.file
+        parts.recogniser,
+        gallery,
+        bounded(request, parts.bulk_limit),
+        longest_line=parts.uploads.file,
+        longest_metadata=parts.metadata_limit,
+        on_outcome=partial(parts.telemetry.enrolled, gallery),
     )
     return _LineByLine(lines, media_type="application/x-ndjson")
 
@@ -326,7 +332,7 @@ async def update_identity(
 ) -> answers.IdentityAnswer:
     """Replace an identity's metadata."""
     asked = await _read_small(request, fields.MetadataFields)
-    _bound_metadata(asked.metadata, parts.metadata_limit)
+    fields.bound_metadata(asked.metadata, parts.metadata_limit)
     await parts.recogniser.describe(gallery, identity, asked.metadata)
     return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
 
@@ -400,11 +406,6 @@ async def metrics(parts: Served) -> Response:
     """Show every Prometheus series."""
     content, media_type = parts.telemetry.exposition()
     return Response(content, media_type=media_type)
-
-
-def _bound_metadata(metadata: dict[str, object] | None, limit: int) -> None:
-    if metadata is not None and len(json.dumps(metadata, ensure_ascii=False).encode()) > limit:
-        raise TooLarge(f"expected metadata of at most {limit} bytes")
 
 
 async def _read_small(request: Request, model: type[FieldsT]) -> FieldsT:

@@ -9,17 +9,13 @@ from index.gallery import Metric, Reference
 from index.leave_one_out import LeaveOneOut
 from index.numpy_gallery import NumpyGallery
 from index.roster import Roster, Rule
+from tests.index.circle import on_circle
 
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid")
 
 
 def head(distances: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(10 * (distances - 0.5)))
-
-
-def on_circle(*degrees: float) -> np.ndarray:
-    angles = np.radians(degrees)
-    return np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
 
 
 class Counting(NumpyGallery):

@@ -9,17 +9,7 @@ from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import pdist
 
 from index.clustering import Clustering, leader, linkage
-
-
-def on_circle(*degrees: float) -> np.ndarray:
-    angles = np.radians(degrees)
-    return np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
-
-
-def by_degrees(distances: np.ndarray) -> np.ndarray:
-    """A score that falls from 1 at 0° to 0 at 100°, in a straight line: easy to work out."""
-    degrees = np.degrees(np.arccos(np.clip(1 - distances, -1, 1)))
-    return np.clip(1 - degrees / 100, 0, 1)
+from tests.index.circle import by_degrees, on_circle
 
 
 def partition(clustering: Clustering) -> set[frozenset[int]]:

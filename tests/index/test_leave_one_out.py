@@ -1,23 +1,12 @@
 """What the gallery's own samples say of strangers akin to it, and of misses."""
 
-import numpy as np
 import pytest
 
 from index.gallery import Reference
 from index.leave_one_out import LeaveOneOut
 from index.numpy_gallery import NumpyGallery
 from index.roster import Roster, Rule
-
-
-def on_circle(*degrees: float) -> np.ndarray:
-    angles = np.radians(degrees)
-    return np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
-
-
-def by_degrees(distances: np.ndarray) -> np.ndarray:
-    """A score that falls from 1 at 0° to 0 at 100°, in a straight line: easy to work out."""
-    degrees = np.degrees(np.arccos(np.clip(1 - distances, -1, 1)))
-    return np.clip(1 - degrees / 100, 0, 1)
+from tests.index.circle import by_degrees, on_circle
 
 
 def tried(rule: Rule = "max", **options: int) -> LeaveOneOut:

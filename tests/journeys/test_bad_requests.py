@@ -329,3 +329,32 @@ def test_limits_are_settings(start_service):
     for answer in (too_long, too_many, too_much, unannounced, excess):
         assert_problem(answer, 413, "too-large")
     assert enough.status_code == 200
+
+
+def test_a_bulk_line_keeps_to_the_same_bounds_as_an_enrollment(client, gallery):
+    lines = [
+        {"identity": "Ada", "metadata": {"x": "y" * 5000}, **as_json(GOOD)},
+        {"identity": "Bob", "metadata": {"x": "y"}, **as_json(GOOD)},
+    ]
+
+    answer = client.post(
+        f"/enroll/bulk?gallery={gallery}", content="\n".join(map(json.dumps, lines))
+    )
+
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["outcome"] for line in told] == ["failed", "added"]
+    assert told[0]["problem"]["type"].endswith("#too-large")
+
+
+def test_a_bulk_body_over_the_limit_ends_with_the_line_it_stopped_at(start_service):
+    line = json.dumps({"identity": "Ada", **as_json(GOOD)}) + "\n"
+    service = start_service(max_bulk_bytes=100 * len(line))
+
+    with service.client() as client:
+        answer = client.post("/enroll/bulk", content=(line.encode() for _ in range(101)))
+
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert {line["outcome"] for line in told[:-1]} <= {"added", "duplicate"}
+    assert [line["line"] for line in told] == list(range(len(told)))
+    assert told[-1]["outcome"] == "failed"
+    assert told[-1]["problem"]["type"].endswith("#too-large")

@@ -1,6 +1,7 @@
 """Enroll, identify, verify, cluster, forget: as a user goes, through HTTP."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -371,6 +372,18 @@ def test_bulk_enrolls_a_line_at_a_time_and_tells_each(client, gallery):
     assert [i for i, line in enumerate(told) if line["outcome"] == "failed"] == [3, 70]
     assert client.get(f"/galleries/{gallery}").json()["samples"] == 100
     assert identify(client, gallery, [draw(49, 9)])["results"][0]["identity"] == "id-49"
+
+
+def test_bulk_may_take_longer_than_the_deadline_of_a_request(start_service):
+    def lines():
+        for character in range(6):
+            time.sleep(0.4)
+            yield json.dumps({"identity": f"id-{character}", **as_json(draw(character))}) + "\n"
+
+    with start_service(request_deadline=1).client() as client:
+        answer = client.post("/enroll/bulk", content=(line.encode() for line in lines()))
+
+    assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["added"] * 6
 
 
 def test_a_reader_may_wait_for_its_own_write_but_not_for_ever(client, gallery):
