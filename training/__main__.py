@@ -15,21 +15,21 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
+from evaluation.calibration import calibrate, score_of
+from evaluation.figures import controls, one_shot
+from evaluation.figures import evaluate as figures_of
+from evaluation.pairs import Embedded
+from evaluation.plots import draw_plots
 from index.gallery import Embeddings
 from index.roster import Score
 from models_store.bundle import open_bundle
 from models_store.comparator import Comparator
 from models_store.manifest import Distance, Metric, Provenance, TrainingSource
-from training.calibration import calibrate, score_of, strangers
 from training.datasets import LabelledImages, open_collection, read_splits
-from training.evaluation import controls, one_shot
-from training.evaluation import evaluate as figures_of
 from training.export import TrainedEncoder, export_bundle
 from training.fit import CHECKPOINT, Epoch, fitted, untrained
 from training.fit import fit as train
 from training.networks import embed
-from training.pairs import Embedded
-from training.plots import draw_plots
 from training.recipe import Recipe, read_recipe
 from training.sampling import Rows
 
@@ -136,7 +136,7 @@ def export(
     free = ~held_back[images.labels]
     calibrated = calibrate(
         _embedded(embeddings, images, np.negative).only(free),
-        strangers(encoder, images.only(free), turned=True),
+        _strangers(encoder, images.only(free), turned=True),
         recipe.seed,
     )
     embedded = _embedded(embeddings, images, score_of(calibrated.head))
@@ -157,7 +157,7 @@ def export(
         distance="cosine",
         normalised=True,
         calibrated=calibrated,
-        cohort=strangers(encoder, images.only(free)),
+        cohort=_strangers(encoder, images.only(free)),
         metrics=metrics,
         provenance=_provenance(recipe),
         words=recipe.card,
@@ -200,6 +200,20 @@ def _embedded(
     embeddings: Embeddings, images: LabelledImages, score: Score, metric: Distance = "cosine"
 ) -> Embedded:
     return Embedded(embeddings, images.labels, images.groups, images.drawers, metric, score)
+
+
+def _strangers(encoder: nn.Module, images: LabelledImages, *, turned: bool = False) -> Embeddings:
+    """Return one embedding (m, d) of each identity, of the drawers in turn.
+
+    `turned` lays each on a side or on its head, which makes it somebody else. Such strangers are
+    less alike to upright characters than upright strangers are, so a cohort of them would promise
+    too much; they serve where upright ones are needed for the galleries.
+    """
+    rows = [np.flatnonzero(images.labels == i) for i in range(len(images.identities))]
+    pixels = images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]]  # (m, c, h, w)
+    if turned:
+        pixels = np.stack([np.rot90(one, 1 + i % 3, axes=(1, 2)) for i, one in enumerate(pixels)])
+    return embed(encoder, pixels)
 
 
 def _provenance(recipe: Recipe) -> Provenance:

@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
+from evaluation.calibration import Calibrated
 from index.gallery import Embeddings
 from models_store.bundle import CARD, COHORT, TEST_VECTORS, open_bundle
 from models_store.comparator import Comparator
@@ -30,7 +31,6 @@ from models_store.manifest import (
     Provenance,
     Side,
 )
-from training.calibration import Calibrated
 from training.card import card
 from training.networks import embed
 from training.recipe import Card

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.calibration import Calibrated
 from models_store.bundle import open_bundle
 from models_store.manifest import (
     BundleRefused,
@@ -15,7 +16,6 @@ from models_store.manifest import (
     Provenance,
     TrainingSource,
 )
-from training.calibration import Calibrated
 from training.export import OPSET, TrainedEncoder, export_bundle
 from training.recipe import Card
 

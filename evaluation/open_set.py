@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.pairs import Embedded, Labels, all_pairs
 from index.gallery import Reference
 from index.identification import Identifier
 from index.numpy_gallery import NumpyGallery
 from index.roster import Rule
-from training.pairs import Embedded, Labels, all_pairs
 
 Strangers = Literal["like-cohort", "kin"]
 Rows = npt.NDArray[np.int64]

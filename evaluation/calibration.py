@@ -7,17 +7,14 @@ import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
-from torch import nn
 
+from evaluation.open_set import draw_trial
+from evaluation.pairs import Embedded, Labels, Pairs, all_pairs
 from index.calibration import calibrate as worth_of_scores
 from index.clustering import leader, linkage
 from index.gallery import Embeddings
 from index.roster import Rule, Score, Scores
 from models_store.manifest import Calibration, GenuineScores, Head, OperatingPoint, PosteriorModel
-from training.datasets import LabelledImages
-from training.networks import embed
-from training.open_set import draw_trial
-from training.pairs import Embedded, Labels, Pairs, all_pairs
 
 FMRS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
@@ -169,20 +166,6 @@ def some_rows(
     order = random.permutation(len(embedded.labels))
     rows = [order[embedded.labels[order] == identity][:samples] for identity in chosen]
     return random.permutation(np.concatenate(rows))
-
-
-def strangers(encoder: nn.Module, images: LabelledImages, *, turned: bool = False) -> Embeddings:
-    """Return one embedding (m, d) of each identity, of the drawers in turn.
-
-    `turned` lays each on a side or on its head, which makes it somebody else. Such strangers are
-    less alike to upright characters than upright strangers are, so a cohort of them would promise
-    too much; they serve where upright ones are needed for the galleries.
-    """
-    rows = [np.flatnonzero(images.labels == i) for i in range(len(images.identities))]
-    pixels = images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]]  # (m, c, h, w)
-    if turned:
-        pixels = np.stack([np.rot90(one, 1 + i % 3, axes=(1, 2)) for i, one in enumerate(pixels)])
-    return embed(encoder, pixels)
 
 
 def _scores(closeness: np.ndarray, head: Head) -> np.ndarray:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-
 from tests.training.test_pairs import noise
-from training.evaluation import clustering, controls, evaluate, one_shot, open_set
-from training.open_set import draw_trial
-from training.pairs import Embedded
+
+from evaluation.figures import clustering, controls, evaluate, one_shot, open_set
+from evaluation.open_set import draw_trial
+from evaluation.pairs import Embedded
 
 
 def perfect(identities=24, samples=4):

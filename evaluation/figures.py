@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from index.gallery import distances
-from models_store.manifest import Metric
-from training.calibration import (
+from evaluation.calibration import (
     CLUSTERED_IDENTITIES,
     CLUSTERED_SAMPLES,
     Method,
@@ -14,8 +12,10 @@ from training.calibration import (
     best_cut,
     some_rows,
 )
-from training.open_set import Strangers, draw_trial, pair_threshold
-from training.pairs import Embedded, all_pairs, bootstrap_pairs, ratio_interval
+from evaluation.open_set import Strangers, draw_trial, pair_threshold
+from evaluation.pairs import Embedded, all_pairs, bootstrap_pairs, ratio_interval
+from index.gallery import distances
+from models_store.manifest import Metric
 
 TARGET_FPIR = 0.05
 PAIR_FMR = 0.01  # of the negative control: what rivals tell their users to set

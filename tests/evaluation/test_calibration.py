@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from models_store.manifest import Head
 from tests.training.test_pairs import noise, pairs
-from training.calibration import calibrate, fit_head, operating_points, score_of
+
+from evaluation.calibration import calibrate, fit_head, operating_points, score_of
+from models_store.manifest import Head
 
 
 @given(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
-from training.pairs import Embedded, Pairs, all_pairs
+from evaluation.pairs import Embedded, Pairs, all_pairs
 
 mpl.rcParams["svg.hashsalt"] = "kindred"  # the same drawing is the same file
 MAPPED_IDENTITIES = 20

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from evaluation.pairs import Embedded, Pairs, all_pairs, bootstrap_pairs, ratio_interval
 from index.gallery import distances
-from training.pairs import Embedded, Pairs, all_pairs, bootstrap_pairs, ratio_interval
 
 SCORES = st.lists(st.integers(0, 20), min_size=1, max_size=40)
 
@@ -42,7 +42,7 @@ def test_pairs_in_blocks_are_the_pairs_of_the_whole(monkeypatch):
     embedded = noise(6, 5)
     whole = all_pairs(embedded)
 
-    monkeypatch.setattr("training.pairs.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("evaluation.pairs.ROWS_AT_ONCE", 7)
 
     assert np.array_equal(all_pairs(embedded).impostor, whole.impostor)
     assert len(whole.impostor) == 30 * 29 / 2 - 6 * 10
