@@ -33,14 +33,14 @@ class ImageInput(_Card):
 
     The encoder receives float32 of shape (batch, channels, height, width), each channel
     `(pixel / 255 - mean) / std`. `fit="pad"` keeps the aspect ratio on a `background` canvas,
-    `fit="stretch"` does not.
+    `fit="stretch"` does not, and `fit="content"` first cuts out what is drawn on the background.
     """
 
     kind: Literal["image"] = "image"
     width: int = Field(ge=8, le=1024)
     height: int = Field(ge=8, le=1024)
     mode: Literal["L", "RGB"] = "RGB"
-    fit: Literal["pad", "stretch"] = "pad"
+    fit: Literal["pad", "stretch", "content"] = "pad"
     background: Annotated[int, Field(ge=0, le=255)] = 255
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)

@@ -49,9 +49,6 @@ def fit(
     recipe_file: RecipeFile,
     data: Data = None,
     out: Annotated[Path, typer.Option(help="Checkpoint and history go here.")] = Path("runs/last"),
-    begin: Annotated[
-        Path | None, typer.Option(help="The fit that the recipe follows, if it follows one.")
-    ] = None,
     *,
     resume: Annotated[bool, typer.Option(help="Go on from a checkpoint in OUT.")] = True,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
@@ -81,7 +78,6 @@ def fit(
         images,
         out,
         fabric,
-        begin=begin,
         validate=validate,
         report=_print_epoch,
         progress=shown,
@@ -169,9 +165,9 @@ def export(
 def _images(recipe: Recipe, root: Path | None, split: str) -> LabelledImages:
     """Return a split's images; say what is broken."""
     root = root or recipe.data.root
-    splits = read_splits(root / recipe.data.splits)
+    splits = read_splits(recipe.data.splits, root)
     collection = open_collection(root / recipe.data.files).chosen(
-        lambda file: splits[file.group] == split
+        lambda file: splits.get(file.group) == split
     )
     return _reported(collection.images(recipe.input, lambda files: _shown(files, f"read {split}")))
 

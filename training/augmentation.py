@@ -1,4 +1,4 @@
-"""What one drawing could also have looked like: affine and elastic moves of a batch."""
+"""What one drawing could also have looked like, and what other characters could be made of it."""
 
 import math
 
@@ -12,18 +12,39 @@ ELASTIC_CELLS = 4
 """The elastic field is drawn on a 4×4 grid and smoothed up: strokes bend, they do not fray."""
 
 
-def augment(images: Tensor, turns: Tensor, how: Augmentation) -> Tensor:
+def augment(
+    images: Tensor, turns: Tensor, each: Augmentation, label: Augmentation, samples: int
+) -> Tensor:
     """Return every image (n, c, h, w) turned by `turns` (n,) quarters, then moved at random.
 
-    Zero is the background: what comes in from outside the picture is zero. Draws from torch's
-    global generator.
+    `each` image is moved by itself. The `samples` side by side that share a `label` are moved
+    alike besides, which makes another class of them: two labels of one origin differ as two
+    characters do, by how they are drawn (class augmentation: Rajendran et al., Meta-Learning
+    Requires Meta-Augmentation, 2020). Zero is the background: what comes in from outside the
+    picture is zero. Draws from torch's global generator.
     """
     n, _, h, w = images.shape
-    grid = functional.affine_grid(_affine(n, how), list(images.shape), align_corners=False)
-    grid = grid + how.elastic * _smooth_noise(n, h, w)  # (n, h, w, 2)
+    grid = functional.affine_grid(
+        torch.eye(2, 3).expand(n, 2, 3), [n, 1, h, w], align_corners=False
+    )
+    labels = -(-n // samples)
+    shared = _moves(labels, h, w, label)
+    grid = _moved(grid, *(part.repeat_interleave(samples, 0)[:n] for part in shared))
+    grid = _moved(grid, *_moves(n, h, w, each))
     grid = torch.einsum("nij,nhwj->nhwi", _quarter_turns(turns), grid)
     moved = functional.grid_sample(images, grid, align_corners=False)
-    return _thicken(moved, how.stroke) if how.stroke else moved
+    return _thicken(moved, each.stroke) if each.stroke else moved
+
+
+def _moved(grid: Tensor, maps: Tensor, field: Tensor) -> Tensor:
+    """Return where in [-1, 1] each place of a grid (n, h, w, 2) comes from."""
+    linear, offset = maps[:, None, :, :2], maps[:, None, None, :, 2]
+    return (grid.unsqueeze(-2) * linear.unsqueeze(1)).sum(-1) + offset + field
+
+
+def _moves(n: int, h: int, w: int, how: Augmentation) -> tuple[Tensor, Tensor]:
+    """Return n random affine maps (n, 2, 3) and displacement fields (n, h, w, 2)."""
+    return _affine(n, how), how.elastic * _smooth_noise(n, h, w)
 
 
 def _affine(n: int, how: Augmentation) -> Tensor:
@@ -34,6 +55,7 @@ def _affine(n: int, how: Augmentation) -> Tensor:
 
     angle, shear = uniform(math.radians(how.rotation)), uniform(math.radians(how.shear)).tan()
     x, y = uniform(how.scale).exp(), uniform(how.scale).exp()
+    x = torch.where(torch.rand(n) < how.mirror, -x, x)
     cos, sin = angle.cos(), angle.sin()
     return torch.stack(
         [

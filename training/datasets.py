@@ -1,7 +1,9 @@
-"""Labelled files in a folder of folders, or in a zip of one."""
+"""Labelled files in a folder of folders, in a zip of one, or in idx files."""
 
 import csv
+import gzip
 import io
+import struct
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from models_store.image import ImageLimits, prepare_image
 from models_store.manifest import ImageInput
 from models_store.sample import SampleOutOfBounds, Undecodable
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,12 @@ class Collection:
 def open_collection(path: Path) -> Collection:
     """Return the image files below a folder, or in a zip, in the order of their paths.
 
-    A single folder around everything ("images_background/") is no part of an identity.
-    Raises FileNotFoundError where nothing lies at `path`.
+    A single folder around everything ("images_background/") is no part of an identity. Of MNIST's
+    kind of file, `…-images-idx3-ubyte` with or without `.gz`, an identity is the number in the
+    `…-labels-idx1-ubyte` beside it. Raises FileNotFoundError where nothing lies at `path`.
     """
+    if "-images-idx3-ubyte" in path.name:
+        return _idx_collection(path)
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         return Collection(_labelled(names), lambda name: (path / name).read_bytes())
@@ -114,11 +119,33 @@ def open_collection(path: Path) -> Collection:
     return Collection(_labelled(archive.namelist()), archive.read)
 
 
-def read_splits(table: Path) -> dict[str, str]:
+def read_splits(table: Path | dict[str, str], root: Path = Path()) -> dict[str, str]:
     """Return group → split, from a tab-separated table whose first column names the group."""
-    with table.open(newline="", encoding="utf-8") as file:
+    if isinstance(table, dict):
+        return table
+    with (root / table).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     return {next(iter(row.values())): row["split"] for row in rows}
+
+
+def _idx_collection(path: Path) -> Collection:
+    """Read the format of yann.lecun.com/exdb/mnist: big-endian counts, then bytes."""
+    labels = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    magic, count, height, width = struct.unpack(">4I", (content := _unzipped(path))[:16])
+    names, pixels = _unzipped(labels)[8:], memoryview(content)[16:]
+    if magic != 2051 or len(names) != count or len(pixels) != count * height * width:
+        raise ValueError(f"{path} and {labels} hold no images and labels in idx format")
+    header, size = f"P5 {width} {height} 255\n".encode(), height * width
+    files = [LabelledFile(str(i), str(label), str(label), "") for i, label in enumerate(names)]
+
+    def read(name: str) -> bytes:  # as PGM, which is the same bytes behind a header
+        return header + pixels[int(name) * size :][:size]
+
+    return Collection(tuple(files), read)
+
+
+def _unzipped(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def _labelled(names: list[str]) -> tuple[LabelledFile, ...]:

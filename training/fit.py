@@ -40,7 +40,6 @@ def fit(
     out: Path,
     fabric: Fabric,
     *,
-    begin: Path | None = None,
     validate: Callable[[nn.Module], Epoch] = lambda _: {},
     report: Callable[[Epoch], None] = lambda _: None,
     progress: Progress = lambda batches, *_: batches,
@@ -49,9 +48,7 @@ def fit(
 
     After every epoch a checkpoint and the history are written to `out`. Where `out` already
     holds a checkpoint, the fit goes on from there, to the weights that it would have reached
-    had it never stopped. `begin` is the folder of the fit that the recipe follows, whose averaged
-    weights come first. Raises RecipeChanged if the checkpoint in `out` is another recipe's, and
-    ValueError if `begin` is missing or there is nothing to follow.
+    had it never stopped. Raises RecipeChanged if the checkpoint in `out` is another recipe's.
     """
     how = recipe.optimisation
     turns = 4 if recipe.batches.quarter_turns else 1
@@ -73,10 +70,6 @@ def fit(
     pixels = torch.from_numpy(images.pixels)  # (n, c, h, w)
 
     encoder = untrained(recipe)
-    if bool(recipe.follows) != bool(begin):
-        raise ValueError(f"the recipe follows {recipe.follows or 'none'}, begin is {begin}")
-    if begin:
-        encoder.load_state_dict(_averaged_weights(begin))
     loss_of = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
     optimizer = torch.optim.AdamW(
         [
@@ -114,7 +107,13 @@ def fit(
         shown = progress(batches.epoch(number), f"epoch {number + 1}/{how.epochs}", len(batches))
         for rows in shown:
             picked = torch.from_numpy(rows)  # (P·K,)
-            image = augment(pixels[picked % n], picked // n, recipe.augmentation)
+            image = augment(
+                pixels[picked % n],
+                picked // n,
+                recipe.augmentation,
+                recipe.label_augmentation,
+                recipe.batches.samples,
+            )
             image = fabric.to_device(image.contiguous(memory_format=torch.channels_last))
             label = fabric.to_device(torch.from_numpy(labels[rows]))
             loss = loss_of(model(image), label)  # (P·K, c, h, w) -> (P·K, d) -> ()

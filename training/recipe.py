@@ -19,7 +19,8 @@ class _Part(BaseModel):
 class Source(_Part):
     """Where the samples lie: a folder of folders or a zip of one, and which groups train.
 
-    `files` and `splits` are relative to the folder that `--data` names. `held_back` lists
+    `files` and `splits` are relative to the folder that `--data` names; `splits` is a table, or
+    each group's split; a group without one is left out. `held_back` lists
     identities that nothing is calibrated on and that are in no cohort, such as the demo's.
     """
 
@@ -28,7 +29,7 @@ class Source(_Part):
     url: str
     root: Path
     files: Path
-    splits: Path
+    splits: Path | dict[str, str]
     held_back: tuple[str, ...] = ()
 
 
@@ -58,7 +59,7 @@ class Augmentation(_Part):
 
     Degrees for `rotation` and `shear`, shares of the picture for `translation` and `elastic`
     (largest local displacement), `scale` as a log-range, `stroke` the largest share of a
-    one-pixel dilation or erosion.
+    one-pixel dilation or erosion, `mirror` how many are drawn from right to left.
     """
 
     rotation: float = 0.0
@@ -67,6 +68,7 @@ class Augmentation(_Part):
     translation: float = 0.0
     elastic: float = 0.0
     stroke: Share = 0.0
+    mirror: Share = 0.0
 
 
 class Loss(_Part):
@@ -105,22 +107,19 @@ class Card(_Part):
 
 
 class Recipe(_Part):
-    """What is trained, on what, and how it is called once it is exported.
-
-    `follows` names the recipe whose fit this one begins from, where it is not the first.
-    """
+    """What is trained, on what, and how it is called once it is exported."""
 
     name: Name
     version: Name
     description: str
     licence: str
     seed: int
-    follows: str = ""
     data: Source
     input: ImageInput
     network: Network
     batches: Batches
     augmentation: Augmentation
+    label_augmentation: Augmentation = Augmentation()
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
     optimisation: Optimisation
     export: Export = Export()

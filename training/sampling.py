@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,10 @@ Rows = npt.NDArray[np.int64]
 class BalancedBatches:
     """Batches of exactly `labels_per_batch` labels × `samples_per_label` samples.
 
-    An epoch shows every label once, in a new order, short of the last ones that fill no batch.
-    Labels of one group come in runs of up to `kin`: the alphabet's other characters are the
-    impostors worth learning from, and chance alone would seldom put two in one batch.
+    An epoch shows as many samples as there are, in rounds: each has every label once, in a new
+    order, short of the last ones that fill no batch. Labels of one group come in runs of up to
+    `kin`: the alphabet's other characters are the impostors worth learning from, and chance alone
+    would seldom put two in one batch.
 
     A label with fewer samples than asked repeats them, each as often as any other give or take
     one, so that the counts stay exact. The same seed and epoch give the same batches, which is
@@ -38,16 +40,24 @@ class BalancedBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(np.unique(self.labels)) // self.labels_per_batch
+        if self.labels_per_batch > len(np.unique(self.labels)):
+            return 0
+        return max(1, len(self.labels) // (self.labels_per_batch * self.samples_per_label))
 
     def epoch(self, number: int) -> Iterator[Rows]:
         """Yield the rows of each batch, (P·K,), samples of one label side by side."""
         random = np.random.default_rng((self.seed, number))
         by_label = _split(np.arange(len(self.labels)), self.labels)
-        order = self._order(np.array([self.groups[rows[0]] for rows in by_label]), random)
-        for start in range(0, len(self) * self.labels_per_batch, self.labels_per_batch):
-            batch = order[start : start + self.labels_per_batch]
+        group_of = np.array([self.groups[rows[0]] for rows in by_label])
+        for batch in islice(self._batches(group_of, random), len(self)):
             yield np.concatenate([self._draw(by_label[label], random) for label in batch])
+
+    def _batches(self, group_of: Rows, random: np.random.Generator) -> Iterator[Rows]:
+        """Yield the labels of batch after batch, round after round."""
+        while True:
+            order = self._order(group_of, random)
+            for end in range(self.labels_per_batch, len(order) + 1, self.labels_per_batch):
+                yield order[end - self.labels_per_batch : end]
 
     def _order(self, group_of: Rows, random: np.random.Generator) -> Rows:
         """Return every label once: runs of kin, the runs in random order."""

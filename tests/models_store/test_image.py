@@ -98,6 +98,39 @@ def test_padding_keeps_the_aspect_ratio_and_stretching_does_not():
     assert stretched.max() == 0.0
 
 
+CONTENT = GREY.model_copy(update={"fit": "content"})
+
+
+def stroke_at(x, y, page=(60, 40), paper=255):
+    image = Image.new("L", page, paper)
+    image.paste(20, (x, y, x + 8, y + 20))
+    return image
+
+
+@given(x=st.integers(0, 52), y=st.integers(0, 20), wide=st.integers(60, 90))
+def test_what_is_drawn_is_found_wherever_it_lies_on_the_page(x, y, wide):
+    here = prepare_image(encode(stroke_at(x, y, page=(wide, 40))), CONTENT, LIMITS)
+    there = prepare_image(encode(stroke_at(3, 2)), CONTENT, LIMITS)
+
+    assert np.array_equal(here, there)
+
+
+def test_grey_paper_is_no_content():
+    cut = prepare_image(encode(stroke_at(30, 10, paper=200)), CONTENT, LIMITS)
+
+    assert (cut[0] < 0.5).any(axis=1).sum() >= 12  # the stroke fills most of the height
+    assert (cut[0] < 0.5).any(axis=0).sum() <= 8
+
+
+def test_a_blank_page_stays_as_it_is_and_a_dot_does_not_fill_it():
+    blank = prepare_image(encode(Image.new("L", (60, 40), 250)), CONTENT, LIMITS)
+    dot = Image.new("L", (60, 60), 255)
+    dot.putpixel((30, 30), 0)
+
+    assert blank.shape == (1, 16, 16)
+    assert (prepare_image(encode(dot), CONTENT, LIMITS) < 0.9).sum() <= 4
+
+
 def test_mean_and_std_are_applied_channel_by_channel():
     spec = COLOUR.model_copy(update={"mean": (0.0, 0.5, 1.0), "std": (1.0, 0.5, 0.25)})
 

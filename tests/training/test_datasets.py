@@ -1,3 +1,5 @@
+import gzip
+import struct
 import zipfile
 
 import numpy as np
@@ -81,3 +83,28 @@ def test_omniglot_has_768_characters_to_train_on_and_196_to_be_judged_on():
 def test_nothing_at_the_path_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_collection(tmp_path / "nothing.zip")
+
+
+def test_idx_files_read_as_their_pictures_and_labels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    header = struct.pack(">4I", 2051, 5, 16, 16)
+    (tmp_path / "some-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels.tobytes()))
+    labels = struct.pack(">2I", 2049, 5) + bytes([3, 1, 3, 0, 1])
+    (tmp_path / "some-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+
+    found = open_collection(tmp_path / "some-images-idx3-ubyte.gz").images(SPEC)
+
+    assert [found.identities[label] for label in found.labels] == ["3", "1", "3", "0", "1"]
+    assert np.allclose(found.pixels[:, 0], pixels / 255 - 1)
+
+
+def test_idx_files_of_other_sizes_than_they_say_are_refused(tmp_path):
+    (tmp_path / "a-images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, 2, 4, 4) + bytes(16))
+    (tmp_path / "a-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, 2) + bytes(2))
+
+    with pytest.raises(ValueError, match="idx format"):
+        open_collection(tmp_path / "a-images-idx3-ubyte")
+
+
+def test_splits_may_stand_in_the_recipe_itself():
+    assert read_splits({"7": "val"}) == {"7": "val"}

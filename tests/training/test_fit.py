@@ -21,10 +21,10 @@ def images(glyphs, recipe):
     return files.chosen(lambda file: splits[file.group] == "train").images(recipe.input)
 
 
-def run(recipe, images, out, report=lambda _: None, begin=None):
+def run(recipe, images, out, report=lambda _: None):
     fabric = Fabric(accelerator="cpu", devices=1)
     fabric.launch()
-    return fit(recipe, images, out, fabric, begin=begin, report=report).state_dict()
+    return fit(recipe, images, out, fabric, report=report).state_dict()
 
 
 class Killed(BaseException):
@@ -83,24 +83,3 @@ def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, images, tm
 
     assert all(torch.equal(weight, stored[name]) for name, weight in returned.items())
     assert {file.name for file in tmp_path.iterdir()} >= {CHECKPOINT, HISTORY}
-
-
-def test_a_fit_that_follows_another_begins_with_its_weights(recipe, images, tmp_path):
-    run(recipe, images, tmp_path / "first")
-    frozen = recipe.optimisation.model_copy(update={"epochs": 1, "learning_rate": 1e-12})
-    second = recipe.model_copy(update={"follows": "glyphs", "optimisation": frozen})
-
-    weights = run(second, images, tmp_path / "second", begin=tmp_path / "first")
-
-    first = fitted(recipe, tmp_path / "first").state_dict()
-    for name in ("project.weight", "stem.0.weight"):
-        assert torch.allclose(weights[name], first[name], atol=1e-6)
-
-
-def test_a_recipe_that_follows_another_says_so_on_both_sides(recipe, images, tmp_path):
-    second = recipe.model_copy(update={"follows": "glyphs"})
-
-    with pytest.raises(ValueError, match="follows"):
-        run(second, images, tmp_path / "second")
-    with pytest.raises(ValueError, match="follows"):
-        run(recipe, images, tmp_path / "second", begin=tmp_path)

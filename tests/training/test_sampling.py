@@ -27,12 +27,20 @@ def test_every_batch_has_exactly_p_labels_and_k_samples_of_each(sizes, p, k, kin
         assert (counts == k).all()
 
 
-def test_an_epoch_shows_no_label_twice():
-    sampler = batches([5] * 12, p=4, k=2)
+def test_every_label_is_shown_once_before_any_is_shown_again():
+    sampler = batches([4] * 12, p=4, k=2)
 
-    shown = np.concatenate([sampler.labels[rows] for rows in sampler.epoch(3)])
+    shown = [np.unique(sampler.labels[rows]) for rows in sampler.epoch(3)]
 
-    assert np.bincount(shown, minlength=12).tolist() == [2] * 12
+    assert len(shown) == len(sampler) == 6
+    for start in (0, 3):
+        assert np.array_equal(np.sort(np.concatenate(shown[start : start + 3])), np.arange(12))
+
+
+def test_an_epoch_shows_as_many_samples_as_there_are_short_of_a_batch():
+    sampler = batches([50, 51], p=2, k=5)
+
+    assert sum(len(rows) for rows in sampler.epoch(0)) == 100
 
 
 def test_a_label_with_too_few_samples_repeats_each_of_them_evenly():
@@ -44,7 +52,7 @@ def test_a_label_with_too_few_samples_repeats_each_of_them_evenly():
 
 
 def test_kin_stand_together_in_runs():
-    sampler = batches([2] * 16, p=16, k=1, kin=4, groups=np.arange(16) % 2)
+    sampler = batches([1] * 16, p=16, k=1, kin=4, groups=np.arange(16) % 2)
 
     (rows,) = sampler.epoch(0)
 
