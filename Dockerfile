@@ -33,6 +33,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY README.md LICENSE ./
 COPY index ./index
 COPY models_store ./models_store
+COPY evaluation ./evaluation
 COPY service ./service
 COPY kindred ./kindred
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -10,11 +10,19 @@ from sklearn.metrics import adjusted_rand_score
 
 from evaluation.open_set import draw_trial
 from evaluation.pairs import Embedded, Labels, Pairs, all_pairs
+from evaluation.purity import purity_laws
 from index.calibration import calibrate as worth_of_scores
 from index.clustering import leader, linkage
-from index.gallery import Embeddings
+from index.fusion import CHOICES
 from index.roster import Rule, Score, Scores
-from models_store.manifest import Calibration, GenuineScores, Head, OperatingPoint, PosteriorModel
+from models_store.manifest import (
+    Calibration,
+    GenuineScores,
+    Head,
+    OperatingPoint,
+    PosteriorModel,
+    RuleCalibration,
+)
 
 FMRS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
@@ -36,17 +44,19 @@ class Calibrated:
     choices: Calibration
 
 
-def calibrate(embedded: Embedded, cohort: Embeddings, seed: int) -> Calibrated:
+def calibrate(embedded: Embedded, seed: int, further: Embedded | None = None) -> Calibrated:
     """Return what held-out samples say; their own `score` is not looked at.
 
-    `cohort` (m, d) are strangers, none of them one of the held-out identities. Raises ValueError
-    if impostor pairs are no further apart than genuine ones.
+    `further` are more identities, whose likes are not quite those to be enrolled: simulated
+    galleries larger than the held-out identities allow are drawn from both. Raises ValueError if
+    impostor pairs are no further apart than genuine ones.
     """
     closeness = all_pairs(replace(embedded, score=np.negative))
     head = fit_head(closeness)
     scored = replace(embedded, score=score_of(head))
     rule = best_rule(scored, seed)
-    genuine, posterior = _prices(scored, cohort, rule, seed)
+    chosen = prices(scored, rule, seed, further)
+    others = {other: prices(scored, other, seed, further) for other in CHOICES if other != rule}
     return Calibrated(
         head,
         operating_points(
@@ -55,8 +65,10 @@ def calibrate(embedded: Embedded, cohort: Embeddings, seed: int) -> Calibrated:
         Calibration(
             rule=rule,
             cluster_threshold=best_cut(scored, np.random.default_rng(seed)),
-            genuine=genuine,
-            posterior=posterior,
+            cluster_purity=purity_laws(scored, seed),
+            genuine=chosen.genuine,
+            posterior=chosen.posterior,
+            others={other: price for other, price in others.items() if price.posterior},
         ),
     )
 
@@ -118,31 +130,38 @@ def best_rule(
     return min(RULES, key=lambda rule: missed[rule])
 
 
-def _prices(
-    embedded: Embedded, cohort: Embeddings, rule: Rule, seed: int
-) -> tuple[GenuineScores | None, PosteriorModel | None]:
-    """Return what scores are worth in simulated galleries, or None where these are too few."""
+def prices(
+    embedded: Embedded, rule: Rule, seed: int, further: Embedded | None = None
+) -> RuleCalibration:
+    """Return what a rule's scores are worth in simulated galleries; nothing if they are too few.
+
+    The service then answers null, which is what is known.
+    """
     try:
         posterior, genuine = worth_of_scores(
             embedded.embeddings,
-            [str(label) for label in embedded.labels],
-            cohort,
+            _names(embedded),
             embedded.score,
             metric=embedded.metric,
             rule=rule,
+            further=(further.embeddings, _names(further)) if further else None,
             seed=seed,
         )
-    except ValueError:  # the service then answers null, which is what is known
-        return None, None
+    except ValueError:
+        return RuleCalibration()
     levels = np.linspace(0, 1, GENUINE_QUANTILES)
     quantiles = {
         samples: tuple(np.quantile(scores, levels).tolist())
         for samples, scores in genuine.by_samples.items()
     }
-    return (
-        GenuineScores(rule=rule, by_samples=quantiles),
-        PosteriorModel.model_validate(asdict(posterior)),
+    return RuleCalibration(
+        genuine=GenuineScores(rule=rule, by_samples=quantiles),
+        posterior=PosteriorModel.model_validate(asdict(posterior)),
     )
+
+
+def _names(embedded: Embedded) -> list[str]:
+    return [str(label) for label in embedded.labels]
 
 
 def best_cut(embedded: Embedded, random: np.random.Generator, method: Method = "linkage") -> float:

@@ -2,30 +2,33 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.pairs import Embedded, Labels, all_pairs
-from index.gallery import Reference
+from evaluation.pairs import Embedded
+from evaluation.report import Strangers
+from index.gallery import Embeddings, Reference
 from index.identification import Identifier
+from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
-from index.roster import Rule
+from index.posterior import PosteriorModel
+from index.roster import Roster, Rule
 
-Strangers = Literal["like-cohort", "kin"]
 Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 PROBES_EACH = 5
 FEWEST_COHORT, FEWEST_STRANGERS = 19, 5
+MOST_COHORT, MOST_STRANGERS = 400, 300  # identities
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """Rows of one simulated gallery: its references, and probes of the enrolled and of strangers.
 
-    `cohort` holds a row of each cohort identity; no identity has two of the roles.
+    `cohort` holds a row of each cohort identity; no identity has two of the roles. `outside` are
+    the comparator's own strangers (m, d), where these are the cohort.
     """
 
     embedded: Embedded
@@ -33,6 +36,45 @@ class Trial:
     mated: Rows
     strangers: Rows
     cohort: Rows
+    outside: Embeddings | None = None
+
+    @property
+    def probes(self) -> Rows:
+        """The strangers' rows and then the mated ones."""
+        return np.concatenate([self.strangers, self.mated])
+
+    @property
+    def cohort_embeddings(self) -> Embeddings:
+        """Whom the gallery's threshold rests on (m, d)."""
+        return self.embedded.embeddings[self.cohort] if self.outside is None else self.outside
+
+    def identifier(
+        self,
+        rule: Rule,
+        posterior: PosteriorModel | None = None,
+        genuine: GenuineScores | None = None,
+    ) -> Identifier:
+        """Return the gallery as it is served."""
+        e = self.embedded
+        identifier = Identifier(
+            partial(NumpyGallery, e.embeddings.shape[1], e.metric),
+            e.score,
+            self.cohort_embeddings,
+            rule=rule,
+            posterior=posterior,
+            genuine=genuine,
+        )
+        identifier.enroll(self._references(), e.embeddings[self.references])
+        return identifier
+
+    def roster(self, rule: Rule) -> Roster:
+        """Return the gallery without what its decisions rest on."""
+        e = self.embedded
+        roster = Roster(partial(NumpyGallery, e.embeddings.shape[1], e.metric), e.score)
+        roster.enroll(self._references(), e.embeddings[self.references])
+        if rule == "centroid":
+            roster.keep_centroids()
+        return roster
 
     def errors(
         self,
@@ -42,25 +84,17 @@ class Trial:
         threshold: float | None = None,
     ) -> tuple[Flags, Flags]:
         """Return which strangers are named, and which mated probes are not named rightly."""
-        e = self.embedded
-        identifier = Identifier(
-            partial(NumpyGallery, e.embeddings.shape[1], e.metric),
-            e.score,
-            e.embeddings[self.cohort],
-            rule=rule,
-        )
-        identifier.enroll(
-            [Reference(int(row), str(e.labels[row])) for row in self.references],
-            e.embeddings[self.references],
-        )
-        probes = np.concatenate([self.strangers, self.mated])
-        answers = identifier.identify(
+        e, probes = self.embedded, self.probes
+        answers = self.identifier(rule).identify(
             e.embeddings[probes], target_fpir=target_fpir, threshold=threshold, top=1, k=1
         )
         named = [answer.identity for answer in answers]
         right = [name == str(e.labels[row]) for name, row in zip(named, probes, strict=True)]
         split = len(self.strangers)
         return np.array([name is not None for name in named[:split]]), ~np.array(right[split:])
+
+    def _references(self) -> list[Reference]:
+        return [Reference(int(row), str(self.embedded.labels[row])) for row in self.references]
 
 
 def draw_trial(
@@ -69,40 +103,40 @@ def draw_trial(
     strangers: Strangers,
     random: np.random.Generator,
     samples: int = 1,
+    outside: Embeddings | None = None,
 ) -> Trial | None:
-    """Return a trial with a third of the identities as the cohort, or None if there are too few.
+    """Return a trial, or None if there are too few identities for it.
 
-    With `like-cohort` strangers the third is drawn at random; with `kin` it is whole groups, so
-    that the strangers come from the groups of the enrolled and the cohort does not. Too few is
-    a cohort that resolves no FPIR of 5 %, or fewer than five strangers.
+    The cohort is a third of the identities, at most 400: with `like-cohort` strangers drawn at
+    random; with `kin` strangers whole groups, so that the strangers come from the groups of the
+    enrolled and the cohort does not. `as-served` takes `outside` for it. Too few is a cohort that
+    resolves no FPIR of 5 %, or fewer than five strangers, or not so many identities with more
+    than `samples` samples.
     """
     e = embedded
     order = random.permutation(e.identities)
     if strangers == "kin":
         group_order = random.permutation(int(e.groups.max()) + 1)
         order = order[np.argsort(group_order[e.group_of[order]], kind="stable")]
-    third = e.identities // 3
-    cohort, rest = order[:third], random.permutation(order[third:])
+    third = 0 if strangers == "as-served" else e.identities // 3
+    cohort, rest = order[: min(third, MOST_COHORT)], random.permutation(order[third:])
     if strangers == "kin":  # a group cut in two is left to neither side
-        cut = e.group_of[order[third]]
-        rest = rest[e.group_of[rest] != cut]
-    if third < FEWEST_COHORT or len(rest) < enrolled + FEWEST_STRANGERS:
+        rest = rest[e.group_of[rest] != e.group_of[order[third]]]
+    able = rest[np.bincount(e.labels)[rest] > samples][:enrolled]
+    others = rest[~np.isin(rest, able)][:MOST_STRANGERS]
+    judges = len(cohort) if outside is None else len(outside)
+    if judges < FEWEST_COHORT or len(able) < enrolled or len(others) < FEWEST_STRANGERS:
         return None
     rows = _shuffled_rows(e, random)
     few = slice(samples, samples + PROBES_EACH)
     return Trial(
         e,
-        references=np.concatenate([rows[i][:samples] for i in rest[:enrolled]]),
-        mated=np.concatenate([rows[i][few] for i in rest[:enrolled]]),
-        strangers=np.concatenate([rows[i][few] for i in rest[enrolled:]]),
-        cohort=np.array([rows[i][0] for i in cohort]),
+        references=np.concatenate([rows[i][:samples] for i in able]),
+        mated=np.concatenate([rows[i][few] for i in able]),
+        strangers=np.concatenate([rows[i][:PROBES_EACH] for i in others]),
+        cohort=np.array([rows[i][0] for i in cohort], np.int64),
+        outside=outside,
     )
-
-
-def pair_threshold(embedded: Embedded, identities: Labels, fmr: float) -> float:
-    """Return the threshold of this FMR over all pairs of some identities' samples."""
-    rows = np.isin(embedded.labels, identities)
-    return all_pairs(embedded.only(rows)).threshold_at(fmr)
 
 
 def _shuffled_rows(embedded: Embedded, random: np.random.Generator) -> list[Rows]:

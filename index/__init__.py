@@ -1,8 +1,8 @@
 """Embeddings in, decisions out. NumPy and FAISS, nothing else."""
 
 from index.calibration import calibrate
-from index.clustering import Cluster, Clustering, leader, linkage
-from index.cohort import Cohort, Source, TargetUnresolvable
+from index.clustering import Cluster, Clustering, PurityLaw, leader, linkage
+from index.cohort import Cohort, Crowd, Source, TargetUnresolvable
 from index.decision import (
     CandidateIdentity,
     Evidence,
@@ -25,11 +25,13 @@ from index.gallery import (
     UnknownKey,
     distances,
 )
+from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine
 from index.identification import Identifier
-from index.miss_rate import GenuineScores
+from index.miss_rate import GenuineScores, MissReason
 from index.numpy_gallery import NumpyGallery
-from index.posterior import PosteriorModel, Trials, fit_posterior, likeness
+from index.posterior import PosteriorModel, PosteriorReason, Strangers, Trials, fit_posterior
 from index.roster import Rule, Score, Scores
+from index.strangers import LookAlike, OddStrangers, odd_strangers
 
 __all__ = [
     "BadEmbeddings",
@@ -37,35 +39,48 @@ __all__ = [
     "Cluster",
     "Clustering",
     "Cohort",
+    "Crowd",
     "DimensionMismatch",
+    "Duplicate",
     "DuplicateKey",
     "Embeddings",
     "Evidence",
     "FaissGallery",
     "Gallery",
     "GenuineScores",
+    "Goat",
+    "Health",
+    "Hub",
     "Identification",
     "Identifier",
+    "LookAlike",
     "Metric",
+    "Mislabelled",
+    "MissReason",
     "Neighbours",
     "NotFinite",
     "NotUnit",
     "NumpyGallery",
+    "OddStrangers",
     "Outcome",
     "PosteriorModel",
+    "PosteriorReason",
+    "PurityLaw",
     "Reason",
     "Reference",
     "Rule",
     "Score",
     "Scores",
     "Source",
+    "Strangers",
     "TargetUnresolvable",
     "Trials",
     "UnknownKey",
     "calibrate",
     "distances",
+    "examine",
     "fit_posterior",
     "leader",
-    "likeness",
     "linkage",
+    "odd_strangers",
 ]

@@ -1,19 +1,29 @@
 """Strangers searched against a gallery: thresholds, p-values, and how sure they are."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv, logit
 
 from index.roster import Scores
 
 Source = Literal["bundle", "gallery"]
 
 _INTERVAL = (0.025, 0.975)
+_SURE = 1e-6  # a head that says 0 or 1 is not that sure
 
 
 class TargetUnresolvable(ValueError):
     """An error rate was asked for that this many strangers cannot tell from zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What strangers reach in a gallery at best: mean and variance of the log odds."""
+
+    mean: float
+    variance: float
 
 
 class Cohort:
@@ -23,15 +33,23 @@ class Cohort:
     high: (1 + #{best >= score}) / (M + 1). Naming whoever has a p-value of at most α names a
     stranger exchangeable with these with probability at most α (split conformal prediction: Vovk
     et al., Algorithmic Learning in a Random World, 2005). With `weights` (M,) a stranger counts
-    as so many, and the probe as the heaviest of them.
+    as so many, and the probe as Σw² / Σw.
+
+    So counted, a target is met by whole strangers only: asked 1 %, 184 of them keep to .54 %.
+    `interpolated` p-values fall evenly from one stranger's score to the next, so that any target
+    from 1 / (M + 1) on is met in the mean (Weibull's plotting positions: the sixth quantile of
+    Hyndman and Fan, The American Statistician 50, 1996).
     """
 
-    def __init__(self, best: Scores, weights: Scores | None = None) -> None:
-        order = np.argsort(-best)
+    def __init__(
+        self, best: Scores, weights: Scores | None = None, *, interpolated: bool = False
+    ) -> None:
+        order = np.argsort(-best, kind="stable")
         self._falling = best[order]
         self._weights = np.ones(len(best)) if weights is None else weights[order]
+        self._interpolated = interpolated
         reached = np.concatenate([[0.0], np.cumsum(self._weights)])
-        itself = self._weights.max(initial=0.0) or 1.0
+        itself = (self._weights**2).sum() / reached[-1] if len(best) else 1.0
         # What p-value there is when none, one, two … of the strangers score at least as high.
         self._p_values = (itself + reached) / (itself + reached[-1])
 
@@ -41,14 +59,28 @@ class Cohort:
     def threshold(self, target_fpir: float) -> float:
         """Return the lowest score that is accepted at this target, or raise TargetUnresolvable.
 
-        It is the next number above the ⌈(M + 1)(1 - α)⌉-th lowest of the best scores, so that
-        `score >= threshold` and `p_value(score) <= target_fpir` are one decision, ties included.
+        `score >= threshold` and `p_value(score) <= target_fpir` are one decision, ties included:
+        counted, it is the next number above the ⌈(M + 1)(1 - α)⌉-th lowest of the best scores.
         """
-        return float(np.nextafter(self._falling[self._let_in(target_fpir)], np.inf))
+        above = self._let_in(target_fpir)
+        threshold = self._falling[above]
+        if self._interpolated and above + 1 < len(self):
+            here, beyond = self._p_values[above : above + 2]
+            gap = threshold - self._falling[above + 1]
+            threshold -= gap * (target_fpir - here) / (beyond - here)
+        while self.p_value(threshold) > target_fpir:
+            threshold = np.nextafter(threshold, np.inf)
+        return float(threshold)
 
     def p_value(self, score: float) -> float:
         """Return the share of strangers, this probe among them, scoring at least as high."""
-        return float(self._p_values[self._reaching(score)])
+        reaching = self._reaching(score)
+        counted = float(self._p_values[reaching])
+        if not self._interpolated or reaching in (0, len(self)):
+            return counted
+        upper, lower = self._falling[reaching - 1 : reaching + 1]
+        fewer = float(self._p_values[reaching - 1])
+        return fewer + (counted - fewer) * float((upper - score) / (upper - lower))
 
     def fpir_interval(self, target_fpir: float) -> tuple[float, float]:
         """Return where the true FPIR lies, in 95 % of cohorts, at the threshold of this target.
@@ -56,8 +88,9 @@ class Cohort:
         Over cohorts of M, the share of strangers above the c-th highest of them is distributed
         as Beta(c, M + 1 - c).
         """
+        let_in = self._p_values[self._let_in(target_fpir)]
         count = self._effective_count() + 1
-        rank = self._p_values[self._let_in(target_fpir)] * count
+        rank = count * (target_fpir if self._interpolated else let_in)
         low, high = betaincinv(rank, count - rank, _INTERVAL)
         return float(low), float(high)
 
@@ -69,6 +102,13 @@ class Cohort:
         low = betaincinv(hits, misses + 1, _INTERVAL[0]) if reaching else 0.0
         high = betaincinv(hits + 1, misses, _INTERVAL[1]) if reaching < len(self) else 1.0
         return float(low), float(high)
+
+    def crowd(self) -> Crowd:
+        """Return what strangers reach here, as much as each of them counts."""
+        reached = logit(np.clip(self._falling, _SURE, 1 - _SURE))
+        mean = np.average(reached, weights=self._weights)
+        variance = np.average((reached - mean) ** 2, weights=self._weights)
+        return Crowd(float(mean), float(variance))
 
     def _let_in(self, target_fpir: float) -> int:
         """Return how many strangers may score as high as is accepted at this target."""

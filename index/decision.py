@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from index.cohort import Cohort, Source
+from index.miss_rate import MissReason
+from index.posterior import PosteriorReason
 from index.ranking import STANDS, Ranked
 from index.roster import Rule
 
@@ -32,8 +34,9 @@ class CandidateIdentity:
 class Evidence:
     """What a threshold rests on: whose strangers, how many, and where its true FPIR lies.
 
-    To the bundle's strangers are added, from 20 identities on, as many of the gallery's own as
-    `own_trials` says, each searched against all others: strangers akin to the gallery. The
+    To the bundle's strangers are added, from 10 identities on, as many of the gallery's own as
+    `own_trials` says, each searched against all others: strangers akin to the gallery. By
+    `kinship`, in log odds, the bundle's strangers were raised to score as those do. The
     `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
     """
 
@@ -41,6 +44,7 @@ class Evidence:
     cohort_size: int
     own_trials: int
     fpir_interval: tuple[float, float] | None
+    kinship: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,12 @@ class Identification:
     """What a gallery says of one probe.
 
     `identity` is None unless the outcome is a match. `score` and `posterior` are the first
-    candidate's whatever the outcome, and None when nobody is enrolled. `p_value` is None without
-    strangers to count, `target_fpir` where a threshold was given instead, and `posterior`,
-    `unknown_posterior` and `expected_fnir` are None where nothing measured says what they are.
+    candidate's whatever the outcome, and None when nobody is enrolled. `runner_up` is the second
+    identity's name, by whose score the first leads by `margin`; None if there is no second.
+    `p_value` is None without strangers to count, `target_fpir` where a threshold was given
+    instead. `posterior`, `unknown_posterior` and `expected_fnir` are None where nothing measured
+    says what they are, and `posterior_reason` and `expected_fnir_reason` say why. `rule` scored
+    the identities.
     """
 
     outcome: Outcome
@@ -65,17 +72,26 @@ class Identification:
     reason: Reason
     candidates: tuple[CandidateIdentity, ...]
     evidence: Evidence
+    rule: Rule
+    runner_up: str | None
+    margin: float | None
+    posterior_reason: PosteriorReason | None
+    expected_fnir_reason: MissReason | None
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What every probe of a request is judged by; no threshold where nobody is enrolled."""
+    """What every probe of a request is judged by; no threshold where nobody is enrolled.
+
+    `expected_fnir` is a rate, or why none is known.
+    """
 
     rule: Rule
     cohort: Cohort
     threshold: float | None
     target_fpir: float | None
-    expected_fnir: float | None
+    expected_fnir: float | MissReason
+    posterior_reason: PosteriorReason | None
     evidence: Evidence
 
 
@@ -90,6 +106,8 @@ def decide(
     As many candidates are listed as have their samples given.
     """
     first = ranking[0] if ranking else None
+    second = ranking[1] if len(ranking) > 1 else None
+    missed = terms.expected_fnir
     unknown_posterior = shares[-1] if shares else None if first else 1.0
     outcome, reason = _outcome(terms, first, shares)
     cohort = terms.cohort
@@ -102,7 +120,7 @@ def decide(
         p_value=cohort.p_value(first.score) if first and len(cohort) else None,
         threshold=terms.threshold,
         target_fpir=terms.target_fpir,
-        expected_fnir=terms.expected_fnir,
+        expected_fnir=None if isinstance(missed, str) else missed,
         reason=reason,
         candidates=tuple(
             CandidateIdentity(
@@ -111,6 +129,11 @@ def decide(
             for i, (each, own) in enumerate(zip(ranking, samples, strict=False))
         ),
         evidence=terms.evidence,
+        rule=terms.rule,
+        runner_up=second.identity if second else None,
+        margin=first.score - second.score if first and second else None,
+        posterior_reason=terms.posterior_reason,
+        expected_fnir_reason=missed if isinstance(missed, str) else None,
     )
 
 

@@ -1,22 +1,27 @@
 """Who is it? A gallery with all that its answers rest on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from index.best_scores import BestScores
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.decision import Evidence, Identification, Terms, decide
+from index.fusion import CHOICES, ENOUGH, clearly_best
 from index.gallery import Embeddings, Gallery, Reference, checked
+from index.kinship import akin, kinship
 from index.leave_one_out import LeaveOneOut
-from index.miss_rate import GenuineScores
-from index.posterior import PosteriorModel, likeness
+from index.miss_rate import GenuineScores, expected_fnir
+from index.posterior import PosteriorModel, PosteriorReason, Strangers
 from index.ranking import Ranked, rank
 from index.readers_writer import ReadersWriterLock
-from index.roster import Roster, Rule, Score, Scores
+from index.roster import Roster, Rule, Score
 
 DEFAULT_TARGET_FPIR = 0.05
-_RESOLVED = 0.01
+_FEWEST_STRANGERS = 20  # that tell what strangers reach in a gallery
+
+Measured = tuple[PosteriorModel | None, GenuineScores | None]
+"""What a rule's scores are worth, as far as it was measured."""
 
 
 class Identifier:
@@ -24,8 +29,10 @@ class Identifier:
 
     `engine` makes empty galleries, `score` turns distances into scores and never rises with
     distance, and `cohort` (M, d) holds one embedding of each of M strangers. `posterior` and
-    `genuine` come from the comparator's calibration. Many threads may identify while one enrolls
-    or forgets: an identification sees one version of the gallery.
+    `genuine` come from the comparator's calibration, as `others` do for rules besides `rule`.
+    With `choosing`, a gallery of 40 identities with two samples decides by whichever of
+    `fusion.CHOICES` misses clearly fewest of its own samples. Many threads may identify while one
+    enrolls or forgets: an identification sees one version of the gallery.
     """
 
     def __init__(
@@ -38,15 +45,19 @@ class Identifier:
         source: Source = "bundle",
         posterior: PosteriorModel | None = None,
         genuine: GenuineScores | None = None,
+        others: Mapping[Rule, Measured] | None = None,
+        choosing: bool = False,
     ) -> None:
         self._roster = Roster(engine, score)
         self._score = score
         strangers = self._checked(cohort)
         self._strangers = (strangers, source)
-        self._calibrating = strangers  # stays when the cohort is replaced: posteriors rest on it
         self._rule: Rule = rule
-        self._posterior = posterior
-        self._genuine = genuine
+        self._choosing = choosing
+        self._chosen: Rule | None = None  # None: look again
+        self._calibrated = _by_rule((posterior, genuine), others or {})
+        self._measured = self._calibrated
+        self._measure_likeness(strangers)
         self._searches: dict[Rule, tuple[BestScores, LeaveOneOut]] = {}
         self._lock = ReadersWriterLock()
 
@@ -69,12 +80,29 @@ class Identifier:
         """Drop references, and identities with none left, or raise UnknownKey."""
         with self._lock.writing():
             self._follow(self._roster.forget(keys))
+            for key in keys:
+                self._own_likeness.pop(key, None)
 
-    def replace_cohort(self, embeddings: Embeddings, source: Source = "gallery") -> None:
-        """Judge by these strangers (M, d) from now on, or raise a BadEmbeddings."""
+    def replace_cohort(
+        self,
+        embeddings: Embeddings,
+        source: Source = "gallery",
+        measured: Measured | None = None,
+    ) -> None:
+        """Judge by these strangers (M, d) from now on, or raise a BadEmbeddings.
+
+        `measured` replaces the comparator's posterior and genuine scores by others, and leaves
+        none to the rules besides.
+        """
         strangers = self._checked(embeddings)
         with self._lock.writing():
             self._strangers = (strangers, source)
+            self._measure_likeness(strangers)
+            self._chosen = None
+            if measured is not None:
+                calibrated = next(iter(self._calibrated.values()), (None, None))
+                as_bundled = measured[0] == calibrated[0]
+                self._measured = self._calibrated if as_bundled else _by_rule(measured, {})
             for rule, (_, own) in self._searches.items():
                 self._searches[rule] = (self._strangers_searched(rule), own)
 
@@ -106,14 +134,14 @@ class Identifier:
             raise ValueError("give target_fpir or threshold, not both")
         if target_fpir is None and threshold is None:
             target_fpir = DEFAULT_TARGET_FPIR
-        rule = rule or self._rule
         probes = self._checked(probes)
         self.prepare(rule)
         with self._lock.reading():
+            rule = rule or self._deciding()
             terms = self._terms(rule, target_fpir, threshold)
-            model = self._covering(rule)
-            rankings = rank(self._roster, probes, rule, self.identities if model else max(top, 1))
-            shares = self._shares(model, probes, rankings, prior_known)
+            model = None if terms.posterior_reason else self._worth(rule)[0]
+            rankings = rank(self._roster, probes, rule, max(top, 2))
+            shares = self._shares(model, terms, probes, rankings, prior_known)
             return [
                 decide(
                     terms,
@@ -132,7 +160,7 @@ class Identifier:
         self.prepare()
         with self._lock.reading():
             try:
-                return self._terms(self._rule, target_fpir, None).threshold
+                return self._terms(self._deciding(), target_fpir, None).threshold
             except TargetUnresolvable:
                 return None
 
@@ -141,9 +169,14 @@ class Identifier:
             embeddings, self._roster.references.dimension, self._roster.references.metric
         )
 
+    def _measure_likeness(self, strangers: Embeddings) -> None:
+        self._likeness = Strangers(strangers, self._score, self._roster.references.metric)
+        self._own_likeness: dict[int, float] = {}  # key of a sample tried → its likeness
+
     def _shares(
         self,
         model: PosteriorModel | None,
+        terms: Terms,
         probes: Embeddings,
         rankings: list[list[Ranked]],
         prior_known: float,
@@ -151,61 +184,135 @@ class Identifier:
         """Return each probe's posteriors in the order of its ranking, nobody's last."""
         if not model:
             return [None] * len(rankings)
-        alike = likeness(probes, self._calibrating, self._score, self._roster.references.metric)
+        crowd = terms.cohort.crowd()
+        alike = self._likeness.likeness(probes) - self._common_likeness(terms.rule)
+        everybody = self._roster.scores(
+            probes, self._roster.identities, _evidence_rule(terms.rule)
+        )
         return [
-            model.shares(ranking, self._samples_each, own, prior_known)
-            for ranking, own in zip(rankings, alike.tolist(), strict=True)
+            model.shares(
+                [each.score for each in ranking],
+                scores,
+                self._samples_each,
+                own,
+                crowd,
+                prior_known,
+            )
+            for ranking, scores, own in zip(rankings, everybody, alike.tolist(), strict=True)
         ]
+
+    def _common_likeness(self, rule: Rule) -> float:
+        """Return what likeness to strangers is common here; only new samples are looked at."""
+        tried, known = self._searches[_evidence_rule(rule)][1].held_out, self._own_likeness
+        new = [key for key in tried if key not in known]
+        if new or len(known) > len(tried):
+            found = self._likeness.likeness(self._roster.embeddings(new)).tolist() if new else []
+            known = known | dict(zip(new, found, strict=True))
+            known = self._own_likeness = {key: known[key] for key in tried}
+        return self._likeness.common(np.array([known[key] for key in tried]))
 
     @property
     def _samples_each(self) -> float:
         return self.samples / self.identities
 
-    def _covering(self, rule: Rule) -> PosteriorModel | None:
-        """Return the posterior model if it was fitted for this rule and a gallery like this."""
-        model = self._posterior
-        if model and self.identities and model.covers(rule, self.identities, self._samples_each):
-            return model
-        return None
+    def _worth(self, rule: Rule) -> Measured:
+        """Return what was measured of this rule, or of another, which knows that it is."""
+        return self._measured.get(rule) or next(iter(self._measured.values()), (None, None))
+
+    def _why_no_posterior(self, rule: Rule) -> PosteriorReason | None:
+        if not self.identities:
+            return "empty-gallery"
+        model = self._worth(rule)[0]
+        if model is None:
+            return "no-calibration"
+        if len(self._strangers[0]) < _FEWEST_STRANGERS:
+            return "too-few-strangers"
+        return model.why_not(rule, self.identities, self._samples_each)
+
+    def _cohort(self, strangers: BestScores, own: LeaveOneOut) -> tuple[Cohort, int, float]:
+        """Return what thresholds rest on, how many own trials are in it, and their kinship."""
+        if self._strangers[1] == "gallery":
+            # Of its own kind: nobody need stand in, and whoever sent them can count.
+            return Cohort(strangers.values), 0, 0.0
+        trials = own.strangers
+        raised = kinship(strangers.values, trials)
+        return akin(strangers.values, trials, raised), len(trials), raised
 
     def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
         strangers, own = self._searches[_evidence_rule(rule)]
         source = self._strangers[1]
-        # Strangers of the gallery's own kind, once there are some, need nobody to stand in.
-        akin = own.strangers if source == "bundle" else own.strangers[:0]
-        cohort = _blended(strangers.values, akin)
+        cohort, trials, raised = self._cohort(strangers, own)
         interval = None
         if target_fpir is not None:
-            threshold = cohort.threshold(target_fpir)
-            interval = cohort.fpir_interval(target_fpir)
+            interval = cohort.fpir_interval(target_fpir)  # first of all: is it resolved?
         elif threshold is not None and len(cohort):
             interval = cohort.fpir_interval_at(threshold)
-        if threshold is None or not self.identities:
+        why_not = self._why_no_posterior(rule)
+        if not self.identities:
             evidence = Evidence(source, len(strangers.values), 0, None)
-            return Terms(rule, cohort, None, target_fpir, None, evidence)
-        missed = own.miss_rate(threshold)
-        if missed is None and self._genuine:
-            sizes = self._roster.sizes
-            missed = self._genuine.miss_rate(rule, threshold, strangers.values, sizes)
-        evidence = Evidence(source, len(strangers.values), len(akin), interval)
-        return Terms(rule, cohort, threshold, target_fpir, missed, evidence)
+            return Terms(rule, cohort, None, target_fpir, "empty-gallery", why_not, evidence)
+        if threshold is None:
+            threshold = cohort.threshold(target_fpir or DEFAULT_TARGET_FPIR)
+        missed = expected_fnir(
+            self._worth(rule)[1],
+            own.misses(threshold),
+            rule,
+            threshold,
+            strangers.values,
+            self._roster.sizes,
+        )
+        evidence = Evidence(source, len(strangers.values), trials, interval, raised)
+        return Terms(rule, cohort, threshold, target_fpir, missed, why_not, evidence)
 
     def prepare(self, rule: Rule | None = None) -> None:
         """Search the strangers by this rule, and follow every change from now on.
 
-        The first identification by a rule does so too, and waits: seconds at 100,000 references.
+        Without a rule, it is done for all that the gallery's own is chosen from. The first
+        identification by a rule does so too, and waits: seconds at 100,000 references.
         """
-        rule = rule or self._rule
-        kept = _evidence_rule(rule)
-        if kept in self._searches:
+        if all(_evidence_rule(each) in self._searches for each in self._needed(rule)):
             return
         with self._lock.writing():
-            if rule == "centroid":
+            self._search(rule)
+
+    def _needed(self, rule: Rule | None) -> tuple[Rule, ...]:
+        if rule is not None:
+            return (rule,)
+        return (self._rule, *CHOICES) if self._may_choose() else (self._rule,)
+
+    def _search(self, rule: Rule | None) -> None:
+        for each in self._needed(rule):
+            kept = _evidence_rule(each)
+            if kept in self._searches:
+                continue
+            if each == "centroid":
                 self._roster.keep_centroids()
-            if kept not in self._searches:
-                own = LeaveOneOut(kept, self._roster.references.dimension)
-                own.follow(self._roster, self._roster.identities)
-                self._searches[kept] = (self._strangers_searched(kept), own)
+            own = LeaveOneOut(kept, self._roster.references.dimension)
+            own.follow(self._roster, self._roster.identities)
+            self._searches[kept] = (self._strangers_searched(kept), own)
+
+    def _may_choose(self) -> bool:
+        several = sum(count for size, count in self._roster.sizes.items() if size > 1)
+        return self._choosing and several >= ENOUGH
+
+    def _deciding(self) -> Rule:
+        """Return the rule that decides where none is asked for."""
+        if not self._may_choose():
+            return self._rule
+        if self._chosen is None:
+            self._chosen = self._choice()
+        return self._chosen
+
+    def _choice(self) -> Rule:
+        missed = {}
+        for rule in dict.fromkeys(self._needed(None)):
+            strangers, own = self._searches[_evidence_rule(rule)]
+            try:
+                threshold = self._cohort(strangers, own)[0].threshold(DEFAULT_TARGET_FPIR)
+            except TargetUnresolvable:
+                return self._rule
+            missed[rule] = own.missed(threshold)
+        return clearly_best(missed, self._rule)
 
     def _strangers_searched(self, rule: Rule) -> BestScores:
         members = self._strangers[0]
@@ -214,34 +321,17 @@ class Identifier:
         return best
 
     def _follow(self, changed: list[str]) -> None:
+        self._chosen = None
         for strangers, own in self._searches.values():
             strangers.follow(self._roster, changed)
             own.follow(self._roster, changed)
+        if _evidence_rule(self._rule) in self._searches and self._may_choose():
+            self._search(None)
 
 
-def _blended(strangers: Scores, akin: Scores) -> Cohort:
-    """Let the gallery's own trials weigh up to twice what the strangers weigh together.
-
-    If they score alike, any weights hold the target. If only the own ones score high, strangers
-    akin to the gallery are named at 1.5 times the target at most, once there are enough trials to
-    reach that weight.
-    """
-    weights = np.ones(len(strangers) + len(akin))
-    weights[len(strangers) :] = _weight(len(strangers), len(akin))
-    return Cohort(np.concatenate([strangers, akin]), weights)
-
-
-def _weight(strangers: int, akin: int) -> float:
-    """Return how many strangers one of the gallery's own trials counts as.
-
-    A probe counts as much as the heaviest voice, so heavy ones would leave small targets
-    unresolved: a target of 1 % that the strangers resolve alone is not lost.
-    """
-    if not strangers or not akin:
-        return 1.0
-    room = 1 - _RESOLVED * (akin + 1)
-    heaviest = (1 - 1e-9) * _RESOLVED * strangers / room if room > 0 else np.inf
-    return max(1.0, min(heaviest, 2 * strangers / akin))
+def _by_rule(measured: Measured, others: Mapping[Rule, Measured]) -> dict[Rule, Measured]:
+    known = [each.rule for each in measured if each is not None]
+    return {known[0]: measured, **others} if known else dict(others)
 
 
 def _evidence_rule(rule: Rule) -> Rule:

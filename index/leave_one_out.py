@@ -1,5 +1,6 @@
 """The gallery tried against itself: one sample of an identity is held out and searched for."""
 
+from collections import Counter
 from collections.abc import Sequence
 from heapq import nsmallest
 from zlib import crc32
@@ -7,11 +8,11 @@ from zlib import crc32
 import numpy as np
 
 from index.best_scores import BestScores
+from index.miss_rate import OwnMisses
 from index.roster import Roster, Rule, Scores
 
 TRIALS = 400
-ENOUGH_STRANGERS = 20  # fewer trials than this say too little of whom strangers come close to
-ENOUGH_GENUINE = 50  # and of how often the enrolled are missed
+ENOUGH_STRANGERS = 10  # fewer trials than this say too little of whom strangers come close to
 
 
 class LeaveOneOut:
@@ -29,32 +30,41 @@ class LeaveOneOut:
         *,
         trials: int = TRIALS,
         enough_strangers: int = ENOUGH_STRANGERS,
-        enough_genuine: int = ENOUGH_GENUINE,
     ) -> None:
         self._rule = rule
         self._trials = trials
         self._enough_strangers = enough_strangers
-        self._enough_genuine = enough_genuine
         self._others = BestScores(rule, dimension)
         self._sample: dict[str, int] = {}  # identity → key of the sample held out
-        self._own: dict[str, float] = {}  # identity → its score for that, if it has more samples
+        # identity → its score for that by its other samples, if it has any, and how many these are
+        self._own: dict[str, tuple[float, int]] = {}
 
     @property
     def strangers(self) -> Scores:
-        """The best wrong identity's score in each trial (T,); empty below 20 trials."""
+        """The best wrong identity's score in each trial (T,); empty below 10 trials."""
         return self._others.values if len(self._sample) >= self._enough_strangers else np.empty(0)
 
-    def miss_rate(self, threshold: float) -> float | None:
-        """Return the share of genuine trials below the threshold or below somebody else.
+    @property
+    def held_out(self) -> list[int]:
+        """The keys of the samples that are tried, one of an identity, in rising order."""
+        return sorted(self._sample.values())
 
-        None with fewer than 50 identities that have two samples.
+    def missed(self, threshold: float) -> dict[str, bool]:
+        """Return of each identity tried, and having a second sample, whether it would be missed.
+
+        It would below the threshold, and below somebody else.
         """
-        if len(self._own) < self._enough_genuine:
-            return None
         others = zip(self._others.owners, self._others.values.tolist(), strict=True)
         to_beat: dict[str | None, float] = {owner: max(threshold, best) for owner, best in others}
-        missed = sum(own < to_beat[identity] for identity, own in self._own.items())
-        return missed / len(self._own)
+        return {identity: own < to_beat[identity] for identity, (own, _) in self._own.items()}
+
+    def misses(self, threshold: float) -> OwnMisses | None:
+        """Return what share of the genuine trials would be missed, or None if there were none."""
+        missed = self.missed(threshold)
+        if not missed:
+            return None
+        left = Counter(left for _, left in self._own.values())
+        return OwnMisses(sum(missed.values()) / len(missed), left)
 
     def follow(self, roster: Roster, changed: Sequence[str]) -> None:
         """Take in that these identities have changed in the roster, or are gone from it."""
@@ -81,7 +91,7 @@ class LeaveOneOut:
             if own is None:
                 self._own.pop(identity, None)
             else:
-                self._own[identity] = own
+                self._own[identity] = own, len(roster.keys[identity]) - 1
 
     def _dismiss(self, identities: set[str]) -> None:
         if not identities:

@@ -2,10 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from index.roster import Rule, Scores
+
+MissReason = Literal[
+    "empty-gallery",
+    "no-calibration",
+    "rule-not-calibrated",
+    "samples-outside-calibration",
+]
+
+
+ENOUGH = 50  # own trials that speak for themselves
+_FEWEST = 10  # own trials that say anything at all
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMisses:
+    """What share of a gallery's own genuine trials was missed.
+
+    `sizes` maps how many samples an identity had left, with one held out, to how many of those
+    tried had so many.
+    """
+
+    share: float
+    sizes: Mapping[int, int]
+
+    def __len__(self) -> int:
+        return sum(self.sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +45,74 @@ class GenuineScores:
     rule: Rule
     by_samples: Mapping[int, Scores]
 
+    def why_not(self, rule: Rule, sizes: Mapping[int, int]) -> MissReason | None:
+        """Return why these scores say nothing of such a gallery, or None if they do.
+
+        They do by their own rule (with one sample each all rules are one), and for numbers of
+        samples within those recorded.
+        """
+        if not sizes:
+            return "empty-gallery"
+        if rule != self.rule and set(sizes) != {1}:
+            return "rule-not-calibrated"
+        if min(sizes) < min(self.by_samples) or max(sizes) > max(self.by_samples):
+            return "samples-outside-calibration"
+        return None
+
     def miss_rate(
         self, rule: Rule, threshold: float, strangers: Scores, sizes: Mapping[int, int]
     ) -> float | None:
         """Return the share of genuine probes below the threshold or below somebody else.
 
         `strangers` (M,) are strangers' best scores in the gallery, which stand for what the best
-        wrong identity reaches, and `sizes` maps a number of samples to how many identities have
-        it. Between recorded numbers of samples the rate is interpolated in their logarithm. None
-        where the scores say nothing: another rule (with one sample each all rules are one), or
-        numbers of samples beyond those recorded.
+        wrong identity reaches, though of N identities only N - 1 are wrong; `sizes` maps a number
+        of samples to how many identities have it. Between recorded numbers of samples the rate is
+        interpolated in their logarithm. None where the scores say nothing.
         """
-        recorded = sorted(self.by_samples)
-        if not recorded or (rule != self.rule and set(sizes) != {1}):
+        if self.why_not(rule, sizes):
             return None
-        if not sizes or min(sizes) < recorded[0] or max(sizes) > recorded[-1]:
-            return None
-        to_beat = np.maximum(strangers, threshold) if len(strangers) else np.array([threshold])
-        missed = [_share_below(np.sort(self.by_samples[each]), to_beat) for each in recorded]
-        rates = np.interp(np.log(list(sizes)), np.log(recorded), missed)
-        return float(np.average(rates, weights=list(sizes.values())))
+        recorded, numbers = sorted(self.by_samples), sorted(sizes)
+        missed = [
+            self._missed(each, threshold, strangers, sum(sizes.values())) for each in recorded
+        ]
+        rates = np.interp(np.log(numbers), np.log(recorded), missed)
+        return float(np.average(rates, weights=[sizes[number] for number in numbers]))
+
+    def _missed(self, samples: int, threshold: float, strangers: Scores, identities: int) -> float:
+        scores = np.sort(self.by_samples[samples])
+        alone = _share_below(scores, np.array([threshold]))
+        if not len(strangers):
+            return alone
+        beaten = _share_below(scores, np.maximum(strangers, threshold))
+        return alone + (beaten - alone) * (identities - 1) / identities
+
+
+def expected_fnir(
+    genuine: GenuineScores | None,
+    own: OwnMisses | None,
+    rule: Rule,
+    threshold: float,
+    strangers: Scores,
+    sizes: Mapping[int, int],
+) -> float | MissReason:
+    """Return the share of genuine probes that this threshold will miss, or why nothing tells.
+
+    It is what the comparator's genuine scores say, moved by how far the gallery's own trials
+    depart from what these would have said of them: a trial has one sample less, and the gallery's
+    identities may be harder than others. From 50 own trials on the whole departure counts, below
+    a part of it, below 10 none. Without such scores 50 own trials are taken as they are.
+    """
+    told = genuine.miss_rate(rule, threshold, strangers, sizes) if genuine else None
+    tried = len(own) if own else 0
+    if genuine is None or told is None:
+        if own and tried >= ENOUGH:
+            return own.share
+        return genuine.why_not(rule, sizes) or "no-calibration" if genuine else "no-calibration"
+    of_trials = genuine.miss_rate(rule, threshold, strangers, own.sizes) if own else None
+    if own is None or of_trials is None or tried < _FEWEST:
+        return told
+    departure = min(1.0, tried / ENOUGH) * (own.share - of_trials)
+    return min(1.0, max(0.0, told + departure))
 
 
 def _share_below(scores: Scores, to_beat: Scores) -> float:

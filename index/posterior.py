@@ -2,101 +2,163 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import log_softmax, logit, softmax
+from scipy.special import expit, log_expit, logit, logsumexp
 
+from index.cohort import Crowd
 from index.gallery import Embeddings, Metric, distances
-from index.ranking import Ranked
 from index.roster import Rule, Score, Scores
+
+PosteriorReason = Literal[
+    "empty-gallery",
+    "no-calibration",
+    "rule-not-calibrated",
+    "gallery-larger-than-calibrated",
+    "gallery-smaller-than-calibrated",
+    "samples-outside-calibration",
+    "too-few-strangers",  # fewer than 20 tell too little of what strangers reach in the gallery
+]
 
 _CLIP = 1e-6  # a head that says 0 or 1 is not that sure
 _ALIKE = 3  # strangers
+_ASKED = 400  # strangers whose own likeness to the others is looked at
+_WORTH = 3  # own samples that tell as much of what is common as all strangers do
 _PARAMETERS = (
     "slope",
     "slope_by_samples",
+    "nesting",
     "unknown",
-    "by_identities",
     "by_samples",
     "by_likeness",
+    "by_crowd",
+    "by_spread",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PosteriorModel:
-    """A choice between every identity and nobody (a conditional logit: McFadden, 1974).
+    """A choice between nobody and, if somebody, every identity (a nested logit: McFadden, 1978).
 
-    In a gallery of N identities with m samples on average, an identity of score S weighs
-    exp((slope + slope_by_samples · log m) · logit S), and nobody exp(unknown + by_identities ·
-    log N + by_samples · log m + by_likeness · likeness). It holds for one rule, within the sizes
-    of gallery it was fitted on, and for even odds of a probe being of anybody enrolled, from
-    which `prior_known` shifts it.
+    In a gallery with m samples an identity on average, an identity of score S weighs
+    exp(x), x = (slope + slope_by_samples · log m) · logit S, against the others. Somebody weighs
+    (Σ exp x) ^ nesting against nobody's exp(unknown + by_samples · log m + by_likeness · likeness
+    + by_crowd · mean + by_spread · variance), where mean and variance are those of the log odds
+    that strangers reach in this gallery at best: they tell how crowded it is, whatever its size.
+    It holds for one rule, within the sizes of gallery it was fitted on, and for even odds of a
+    probe being of anybody enrolled, from which `prior_known` shifts it.
     """
 
     rule: Rule
     slope: float
     slope_by_samples: float
+    nesting: float
     unknown: float
-    by_identities: float
     by_samples: float
     by_likeness: float
+    by_crowd: float
+    by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
 
     def covers(self, rule: Rule, identities: int, samples: float) -> bool:
         """Say whether this was fitted for that rule and that size of gallery."""
-        return (
-            rule == self.rule
-            and self.identities[0] <= identities <= self.identities[1]
-            and self.samples[0] <= samples <= self.samples[1]
-        )
+        return self.why_not(rule, identities, samples) is None
+
+    def why_not(self, rule: Rule, identities: int, samples: float) -> PosteriorReason | None:
+        """Return why this says nothing of such a gallery, or None if it does."""
+        if rule != self.rule:
+            return "rule-not-calibrated"
+        if identities > self.identities[1]:
+            return "gallery-larger-than-calibrated"
+        if identities < self.identities[0]:
+            return "gallery-smaller-than-calibrated"
+        if not self.samples[0] <= samples <= self.samples[1]:
+            return "samples-outside-calibration"
+        return None
 
     def shares(
         self,
-        ranking: Sequence[Ranked],
+        listed: Sequence[float],
+        everybody: Scores,
         samples: float,
         likeness: float,
+        crowd: Crowd,
         prior_known: float = 0.5,
     ) -> list[float]:
-        """Return the posterior of each of all N identities, and last that of nobody.
+        """Return the posterior of each identity listed, by its score, and last that of nobody.
 
-        `samples` is the mean number of samples of an identity, and `likeness` the probe's to
-        strangers. They sum to 1.
+        `everybody` (N,) are the scores of all identities in any order, `samples` is the mean
+        number of samples of one, `likeness` the probe's to strangers beyond what is common, and
+        `crowd` what strangers reach in this gallery. Those of all N and of nobody sum to 1.
         """
-        scores = np.array([[each.score for each in ranking]])
-        known = _Known(_logits(scores), np.array([likeness]), samples)
-        weights = known.weights(np.array([getattr(self, name) for name in _PARAMETERS]))[0]
-        weights[-1] -= logit(prior_known)
-        shares: list[float] = softmax(weights).tolist()
-        return shares
+        known = _Known(_logits(np.sort(everybody)[None]), np.array([likeness]), samples, crowd)
+        parameters = np.array([getattr(self, name) for name in _PARAMETERS])
+        slope, among = known.among(parameters)
+        odds = float(known.odds(parameters, among)[0] + logit(prior_known))
+        each = expit(odds) * np.exp(slope * _logits(np.array(listed)) - among[0])
+        return [*each.tolist(), float(expit(-odds))]
 
 
 @dataclass(frozen=True, slots=True)
 class Trials:
     """Probes of one simulated gallery.
 
-    Their scores (n, N), likeness to strangers (n,), which identity each is, or -1 (n,), and the
-    mean number of samples of an identity.
+    Their scores (n, N), likeness to strangers (n,), which identity each is, or -1 (n,), the mean
+    number of samples of an identity, and what strangers reach.
     """
 
     scores: Scores
     likeness: Scores
     truth: npt.NDArray[np.int64]
     samples: float
+    crowd: Crowd
 
 
-def likeness(probes: Embeddings, strangers: Embeddings, score: Score, metric: Metric) -> Scores:
-    """Return how alike probes (n, d) are to strangers (M, d): commonplace probes score with many.
+class Strangers:
+    """One embedding (M, d) of each of some strangers, to see how commonplace a probe is.
 
-    It is the mean log odds of the scores with the three most alike strangers (n,).
+    Commonplace probes score with many identities, and with strangers too.
     """
-    far = distances(probes, strangers, metric)
-    count = min(_ALIKE, len(strangers))
-    nearest = np.sort(np.partition(far, count - 1, axis=1)[:, :count], axis=1)
-    alike: Scores = _logits(score(nearest.astype(np.float64))).mean(axis=1)
-    return alike
+
+    def __init__(self, embeddings: Embeddings, score: Score, metric: Metric) -> None:
+        self._embeddings = embeddings
+        self._score = score
+        self._metric = metric
+        itself = np.arange(min(len(embeddings), _ASKED))
+        self._common = 0.0
+        if len(embeddings) > 1:
+            self._common = float(self.likeness(embeddings[itself], itself).mean())
+
+    def likeness(
+        self, probes: Embeddings, themselves: npt.NDArray[np.int64] | None = None
+    ) -> Scores:
+        """Return the mean log odds of each probe's (n, d) scores with the three most alike (n,).
+
+        `themselves` (n,) tells which stranger a probe is of, who does not count; -1 is none.
+        """
+        far = distances(probes, self._embeddings, self._metric)
+        if themselves is not None:
+            of_one = np.flatnonzero(themselves >= 0)
+            far[of_one, themselves[of_one]] = np.inf
+        count = min(_ALIKE, len(self._embeddings) - (themselves is not None))
+        nearest = np.sort(np.partition(far, count - 1, axis=1)[:, :count], axis=1)
+        alike: Scores = _logits(self._score(nearest.astype(np.float64))).mean(axis=1)
+        return alike
+
+    def common(self, own: Scores) -> float:
+        """Return what likeness is common, from which a probe's is counted.
+
+        It is that of strangers to each other, drawn towards that of the gallery's own samples
+        (T,), one of an identity: probes come from where these do, and the strangers may not.
+        """
+        if not len(own):
+            return self._common
+        trust = len(own) / (len(own) + _WORTH)
+        return self._common + trust * (float(own.mean()) - self._common)
 
 
 def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
@@ -105,7 +167,8 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
     Simulate galleries of many sizes: the model covers those from the smallest to the largest.
     """
     given = [
-        (_Known(_logits(each.scores), each.likeness, each.samples), each.truth) for each in trials
+        (_Known(_logits(each.scores), each.likeness, each.samples, each.crowd), each.truth)
+        for each in trials
     ]
     sizes = [known.logits.shape[1] for known, _ in given]
     samples = [known.samples for known, _ in given]
@@ -115,7 +178,8 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
         slopes: Scores = np.mean([slope for _, slope in told], axis=0)
         return float(np.mean([value for value, _ in told])), slopes
 
-    start = np.array([1.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    start = np.zeros(len(_PARAMETERS))
+    start[_PARAMETERS.index("slope")] = start[_PARAMETERS.index("nesting")] = 1
     fitted = minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
         rule=rule,
@@ -127,40 +191,48 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of some probes of one gallery: log odds (n, N), likeness (n,), samples."""
+    """What is known of some probes of one gallery: log odds (n, N), likeness (n,) and more."""
 
     logits: Scores
     likeness: Scores
     samples: float
+    crowd: Crowd
 
-    def weights(self, parameters: Scores) -> Scores:
-        """Return the log weight of every identity and, last, of nobody (n, N + 1)."""
-        slope = parameters[:2] @ self._of_slope()
-        return np.column_stack([slope * self.logits, self._of_nobody() @ parameters[2:]])
+    def among(self, parameters: Scores) -> tuple[float, Scores]:
+        """Return the slope of log odds, and the log of what all identities weigh (n,)."""
+        slope = float(parameters[:2] @ self._of_slope())
+        return slope, logsumexp(slope * self.logits, axis=1)
+
+    def odds(self, parameters: Scores, among: Scores) -> Scores:
+        """Return the log odds of somebody against nobody (n,)."""
+        odds: Scores = parameters[2] * among - self._of_nobody() @ parameters[3:]
+        return odds
 
     def surprise(self, parameters: Scores, truth: npt.NDArray[np.int64]) -> tuple[float, Scores]:
         """Return the mean negative log posterior of the truth, and its slope by the parameters.
 
         Known and unknown probes weigh the same, however many there are of each.
         """
-        n, known = len(truth), truth >= 0
+        known = truth >= 0
+        slope, among = self.among(parameters)
+        odds = self.odds(parameters, among)
+        mean = (np.exp(slope * self.logits - among[:, None]) * self.logits).sum(axis=1)
+        right = self.logits[np.arange(len(truth)), truth]  # of nobody: any, and not counted
+        told = log_expit(np.where(known, odds, -odds)) + known * (slope * right - among)
+
         counts = np.where(known, 2 * known.sum(), 2 * (~known).sum())
-        log_shares = log_softmax(self.weights(parameters), axis=1)
-        excess = np.exp(log_shares)
-        excess[np.arange(n), truth] -= 1  # -1, nobody, is the last
-        excess /= counts[:, None]
-        by_slope = (excess[:, :-1] * self.logits).sum() * self._of_slope()
-        by_nobody = excess[:, -1] @ self._of_nobody()
-        told = -log_shares[np.arange(n), truth]
-        return float((told / counts).sum()), np.concatenate([by_slope, by_nobody])
+        by_odds = (known - expit(odds)) / counts
+        by_slope = (by_odds * parameters[2] * mean + known * (right - mean) / counts).sum()
+        slopes = [by_slope * self._of_slope(), [by_odds @ among], -by_odds @ self._of_nobody()]
+        return -float((told / counts).sum()), -np.concatenate(slopes)
 
     def _of_slope(self) -> Scores:
         return np.array([1.0, np.log(self.samples)])
 
     def _of_nobody(self) -> Scores:
-        n, identities = self.logits.shape
-        same = np.array([1.0, np.log(identities), np.log(self.samples)])
-        return np.column_stack([np.tile(same, (n, 1)), self.likeness])
+        same = np.tile([1.0, np.log(self.samples)], (len(self.likeness), 1))
+        crowd = np.tile([self.crowd.mean, self.crowd.variance], (len(self.likeness), 1))
+        return np.column_stack([same, self.likeness, crowd])
 
 
 def _logits(scores: Scores) -> Scores:

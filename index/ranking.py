@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.gallery import Embeddings, distances
-from index.roster import Roster, Rule
+from index.roster import Roster, Rule, means
 
 STANDS = 0.5  # the mean score from which an identity stands: undecided at even odds
 _VOTERS = 5
@@ -115,10 +115,10 @@ class _Neighbourhood:
 
         scores = roster.score_at(np.fromiter(self._far.values(), np.float32))
         self._score = dict(zip(self._far, scores.tolist(), strict=True))
-        self._mean = {
-            name: math.fsum(self._score[key] for key in roster.keys[name]) / len(roster.keys[name])
-            for name in self._there
-        }
+        counts = np.array([len(roster.keys[name]) for name in self._there])
+        each = [self._score[key] for name in self._there for key in roster.keys[name]]
+        mean = means(np.array(each)[:, None], counts)[:, 0].tolist()
+        self._mean = dict(zip(self._there, mean, strict=True))
         # Whoever is not there has no sample nearer, hence no mean above this.
         self._bound = roster.score_at(far[-1:]).item()
 

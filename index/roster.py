@@ -1,5 +1,6 @@
 """Who is enrolled, and what each identity scores."""
 
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
@@ -12,6 +13,16 @@ from index.gallery import Embeddings, Gallery, Reference, UnknownKey, distances
 Rule = Literal["max", "mean", "centroid", "knn"]
 Scores = npt.NDArray[np.float64]
 Score = Callable[[Scores], Scores]  # distances of any shape → scores, never rising with distance
+
+
+def means(scores: Scores, counts: npt.NDArray[np.int64]) -> Scores:
+    """Return the mean of each group of rows (g, n), the first `counts[0]` of them being the first.
+
+    Whoever means the same samples in the same order gets the same to the last bit.
+    """
+    starts = np.cumsum(counts) - counts
+    found: Scores = np.add.reduceat(scores, starts, axis=0) / counts[:, None]
+    return found
 
 
 class Roster:
@@ -56,7 +67,7 @@ class Roster:
 
     @property
     def keys(self) -> Mapping[str, Sequence[int]]:
-        """Each identity's references."""
+        """Each identity's references, by rising key."""
         return self._samples
 
     @property
@@ -81,7 +92,7 @@ class Roster:
         self._references.add(references, embeddings)
         for reference in references:
             self._owner[reference.key] = reference.identity
-            self._samples.setdefault(reference.identity, []).append(reference.key)
+            insort(self._samples.setdefault(reference.identity, []), reference.key)
             self._resized(reference.identity, 1)
         return self._changed(reference.identity for reference in references)
 
@@ -119,23 +130,20 @@ class Roster:
             return self.score(probes, rows)
         keys = [key for identity in identities for key in self._samples[identity]]
         counts = np.array([len(self._samples[identity]) for identity in identities])
-        starts = np.cumsum(counts) - counts
         # References by probes, so that an identity's rows lie together and reduce fast.
         far = distances(self.embeddings(keys), probes, self._references.metric)
         if rule == "max":
-            nearest = np.minimum.reduceat(far, starts, axis=0)
+            nearest = np.minimum.reduceat(far, np.cumsum(counts) - counts, axis=0)
             return self.score_at(nearest.T)
-        scores = self.score_at(far)
-        means: Scores = (np.add.reduceat(scores, starts, axis=0) / counts[:, None]).T
-        return means
+        return means(self.score_at(far), counts).T
 
     def oldest(self, identity: str) -> int:
         """Return the smallest key of an identity's references."""
-        return min(self._samples[identity])
+        return self._samples[identity][0]
 
     def own_score(self, identity: str, rule: Rule) -> float | None:
         """Return an identity's score for its oldest sample by its others, or None without any."""
-        held_out, *others = sorted(self._samples[identity])
+        held_out, *others = self._samples[identity]
         if not others:
             return None
         rows = self.embeddings([held_out, *others])
@@ -178,7 +186,7 @@ class Roster:
             self._centroid.pop(name, None)
         here = [name for name in identities if name in self._samples]
         self._centroid.update((name, self.oldest(name)) for name in here)
-        samples = [self.embeddings(sorted(self._samples[name])) for name in here]
+        samples = [self.embeddings(self._samples[name]) for name in here]
         means = np.array([self._centre(rows) for rows in samples], dtype=np.float32)
         rows = means.reshape(len(here), centroids.dimension)
         centroids.add([Reference(self._centroid[name], name) for name in here], rows)

@@ -1,7 +1,8 @@
-"""The command line: serve, and a demonstration."""
+"""The command line: serve, a demonstration, and an evaluation of your own samples."""
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,10 @@ def _default_url() -> str:
 
 
 Url = Annotated[str, typer.Option(help="Where the service is; or KINDRED_URL")]
-Key = Annotated[str, typer.Option(envvar="KINDRED_API_KEY", help="API key, if it wants one")]
+Key = Annotated[
+    str,
+    typer.Option("--api-key", "--key", envvar="KINDRED_API_KEY", help="API key, if it wants one"),
+]
 
 
 @app.command()
@@ -34,5 +38,37 @@ def demo(url: Url = "", key: Key = "") -> None:
     try:
         run(url or _default_url(), key)
     except ServiceAway as error:
+        sys.stderr.write(f"kindred: {error}\n")
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def evaluate(
+    source: Annotated[
+        Path, typer.Argument(exists=True, help="Folder of a folder per identity, or a zip of one")
+    ],
+    url: Url = "",
+    key: Key = "",
+    comparator: Annotated[str, typer.Option(help="Comparator, else the default one")] = "",
+    gallery: Annotated[str, typer.Option(help="Gallery whose comparator is measured")] = "",
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page here")] = None,
+    document: Annotated[
+        Path | None, typer.Option("--json", help="Write the whole answer here")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn at random")] = 0,
+    apply: Annotated[  # noqa: FBT002 - a flag
+        bool, typer.Option("--apply", help="Judge the gallery by these identities from now on")
+    ] = False,
+) -> None:
+    """Measure a comparator on your own labelled samples, on a running service."""
+    from kindred.demo import ServiceAway
+    from kindred.evaluation import NothingThere, run
+
+    fields = {"comparator": comparator, "gallery": gallery, "seed": str(seed)}
+    fields |= {"apply": "true"} if apply else {}
+    given = {name: value for name, value in fields.items() if value}
+    try:
+        run(source, url or _default_url(), key, fields=given, html=html, document=document)
+    except (ServiceAway, NothingThere) as error:
         sys.stderr.write(f"kindred: {error}\n")
         raise typer.Exit(2) from error

@@ -68,7 +68,7 @@ def open_bundle(
         manifest=manifest,
         digest=digest,
         provider=by_side["a"].get_providers()[0],
-        cohort=_read_cohort(files[COHORT], manifest),
+        cohort=read_cohort(files[COHORT], manifest),
         limits=limits,
         _sessions=MappingProxyType(by_side),
     )
@@ -135,7 +135,7 @@ def _read_arrays(name: str, content: bytes) -> dict[str, npt.NDArray[np.generic]
         raise BundleRefused(f"{name}: expected an .npz of plain arrays") from error
 
 
-def _read_cohort(content: bytes, manifest: Manifest) -> Array:
+def read_cohort(content: bytes, manifest: Manifest) -> Array:
     """Return the first embedding of each cohort identity, float32 (m, dimension)."""
     arrays = _read_arrays(COHORT, content)
     try:

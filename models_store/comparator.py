@@ -3,22 +3,22 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - must stand before the import; or it reports
-import onnxruntime
 from scipy.special import expit
 
 from models_store.image import ImageLimits, prepare_image
 from models_store.manifest import BundleRefused, Manifest, Side
 from models_store.sample import Degenerate, Sample, WrongModality
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 Device = Literal["auto", "cpu", "cuda"]
 Array = npt.NDArray[np.float32]
-Session: TypeAlias = onnxruntime.InferenceSession
+Session: TypeAlias = "onnxruntime.InferenceSession"
 
 NORM_TOLERANCE = 1e-3
 
@@ -130,6 +130,9 @@ def open_session(name: str, model: bytes, device: Device, threads: int) -> Sessi
 
     `threads` bounds ONNX Runtime's own threads (0: one per core). Raises BundleRefused.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - must stand before the import; or it reports
+    import onnxruntime  # here, so that only who runs a model loads it
+
     available = onnxruntime.get_available_providers()
     if device == "cuda" and _PROVIDERS["cuda"] not in available:
         raise BundleRefused(f"{name}: device cuda is asked for, ONNX Runtime offers {available}")
@@ -140,6 +143,6 @@ def open_session(name: str, model: bytes, device: Device, threads: int) -> Sessi
     options.enable_cpu_mem_arena = False
     providers = [_PROVIDERS["cuda"]] * use_cuda + [_PROVIDERS["cpu"]]
     try:
-        return Session(model, options, providers=providers)
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:
         raise BundleRefused(f"{name}: ONNX Runtime cannot load it") from error

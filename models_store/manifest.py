@@ -4,7 +4,15 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -100,10 +108,12 @@ class PosteriorModel(_Card):
     rule: Rule
     slope: float
     slope_by_samples: float
+    nesting: float
     unknown: float
-    by_identities: float
     by_samples: float
     by_likeness: float
+    by_crowd: float
+    by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
 
@@ -118,13 +128,38 @@ class GenuineScores(_Card):
     by_samples: dict[int, tuple[Share, ...]]
 
 
-class Calibration(_Card):
-    """What was chosen on held-out identities: the fusion rule, the cluster cut, the price."""
+class ClusterPurity(_Card):
+    """Where clusters are cut to keep a purity, as `index.PurityLaw` has it."""
+
+    purity: Rate
+    log_odds: float
+    by_clusters: float = Field(ge=0)
+    clusters: tuple[int, int]
+
+
+class RuleCalibration(_Card):
+    """What a fusion rule's scores are worth; None where it was not measured."""
+
+    genuine: GenuineScores | None = None
+    posterior: PosteriorModel | None = None
+
+    @field_validator("posterior", mode="before")
+    @classmethod
+    def _of_today(cls, given: object) -> object:
+        """Take a posterior that went by the gallery's size, as bundles once had, for none."""
+        return None if isinstance(given, dict) and "by_identities" in given else given
+
+
+class Calibration(RuleCalibration):
+    """What was chosen on held-out identities: the fusion rule, the cluster cut, the price.
+
+    `others` are prices of other rules, for galleries that decide by one of these.
+    """
 
     rule: Rule = "max"
     cluster_threshold: Share = 0.5
-    genuine: GenuineScores | None = None
-    posterior: PosteriorModel | None = None
+    cluster_purity: tuple[ClusterPurity, ...] = ()
+    others: dict[Rule, RuleCalibration] = {}
 
 
 class Metric(_Card):

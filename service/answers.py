@@ -8,9 +8,17 @@ from pydantic import BaseModel
 from index import Identification
 from models_store import Comparator
 from service.embedding import EmbeddedSamples, Timings
+from service.evaluating import Evaluation, Recalibration
 from service.identities import Change, StoredIdentity
 from service.problems import Problem, problem_of
-from service.recogniser import Enrollments, Identifications, Partition, Verification
+from service.recogniser import (
+    Checkup,
+    Enrollments,
+    Identifications,
+    NewCohort,
+    Partition,
+    Verification,
+)
 from service.replica import Replica
 
 
@@ -185,16 +193,36 @@ class CandidateAnswer(BaseModel):
 
 
 class Evidence(BaseModel):
-    """What a threshold rests on: whose strangers, and the gallery tried against itself."""
+    """What a threshold rests on: whose strangers, and the gallery tried against itself.
+
+    `kinship` is by how much, in log odds, strangers of the gallery's own kind score higher.
+    """
 
     source: str
     cohort_identities: int
     own_trials: int
+    kinship: float
     fpir_interval: tuple[float, float] | None
 
 
+class Decision(BaseModel):
+    """How it was decided: by which rule, and by how much before whom.
+
+    `margin` is by how much the first candidate's score is above that of the `runner_up`; both are
+    null where fewer than two identities are enrolled. Neither `top` nor `k` changes them.
+    """
+
+    rule: str
+    runner_up: str | None
+    margin: float | None
+
+
 class Result(BaseModel):
-    """The decision on one probe; `identity` is null unless the outcome is `match`."""
+    """The decision on one probe; `identity` is null unless the outcome is `match`.
+
+    Where nothing measured says what `posterior` or `expected_fnir` is, they are null, and their
+    reason says why.
+    """
 
     index: int
     outcome: Literal["match", "possible", "unknown"]
@@ -202,11 +230,14 @@ class Result(BaseModel):
     score: float | None
     posterior: float | None
     unknown_posterior: float | None
+    posterior_reason: str | None
     p_value: float | None
     threshold: float | None
     target_fpir: float | None
     expected_fnir: float | None
+    expected_fnir_reason: str | None
     reason: str
+    decision: Decision
     evidence: Evidence
     candidates: list[CandidateAnswer]
 
@@ -220,15 +251,19 @@ class Result(BaseModel):
             score=found.score,
             posterior=found.posterior,
             unknown_posterior=found.unknown_posterior,
+            posterior_reason=found.posterior_reason,
             p_value=found.p_value,
             threshold=found.threshold,
             target_fpir=found.target_fpir,
             expected_fnir=found.expected_fnir,
+            expected_fnir_reason=found.expected_fnir_reason,
             reason=found.reason,
+            decision=Decision(rule=found.rule, runner_up=found.runner_up, margin=found.margin),
             evidence=Evidence(
                 source=found.evidence.source,
                 cohort_identities=found.evidence.cohort_size,
                 own_trials=found.evidence.own_trials,
+                kinship=found.evidence.kinship,
                 fpir_interval=found.evidence.fpir_interval,
             ),
             candidates=[
@@ -251,6 +286,7 @@ class IdentifyAnswer(Timed):
 
     gallery: str
     comparator: str
+    digest: str
     version: int
     identities: int
     results: list[Result]
@@ -262,6 +298,7 @@ class IdentifyAnswer(Timed):
         return cls(
             gallery=found.replica.name,
             comparator=found.replica.comparator.title,
+            digest=found.replica.comparator.digest,
             version=found.version,
             identities=found.identities,
             results=[Result.of(i, r) for i, r in zip(found.indices, found.results, strict=True)],
@@ -281,11 +318,16 @@ class ClusterOfSamples(BaseModel):
 
 
 class ClusterAnswer(Timed):
-    """A partition of the samples; `labels` is null where a sample failed."""
+    """A partition of the samples; `labels` is null where a sample failed.
+
+    `purity` is the share of samples that lay where most are of their identity, when clusters of
+    held-out identities were cut like that; null unless a `target_purity` was asked for.
+    """
 
     comparator: str
     method: str
     threshold: float
+    purity: float | None
     labels: list[int | None]
     clusters: list[ClusterOfSamples]
     failures: list[Failure]
@@ -299,7 +341,8 @@ class ClusterAnswer(Timed):
         return cls(
             comparator=found.comparator.title,
             method=found.method,
-            threshold=found.threshold,
+            threshold=found.clustering.threshold,
+            purity=found.purity,
             labels=labels,
             clusters=[
                 ClusterOfSamples(
@@ -364,13 +407,306 @@ class Forgotten(BaseModel):
         return cls(version=change.version, receipt=receipt)
 
 
+class LookAlike(BaseModel):
+    """A stranger, sent at `index`, who would be named as somebody enrolled."""
+
+    index: int
+    identity: str
+    score: float
+    p_value: float | None
+
+
+class Repeat(BaseModel):
+    """A stranger, sent at `index`, with the embedding of another, sent at `same_as`."""
+
+    index: int
+    same_as: int
+
+
 class CohortAnswer(BaseModel):
-    """An uploaded cohort, in force as of `version`."""
+    """An uploaded cohort, in force as of `version`, and what is odd about it.
+
+    `look_alikes` are judged by the evidence before the upload, at the gallery's target FPIR: by
+    chance that share of true strangers is listed. Null where that is not resolved. `warnings` say
+    in words what is odd.
+    """
 
     gallery: str
     cohort_identities: int
     version: int
+    look_alikes: list[LookAlike] | None
+    repeats: list[Repeat]
+    warnings: list[str]
     failures: list[Failure]
+
+    @classmethod
+    def of(cls, gallery: str, cohort_identities: int, done: NewCohort) -> Self:
+        """Shape an upload of strangers: rows are told as indices of what was sent."""
+        sent = [done.samples.indices[first] for first in done.firsts]
+        look_alikes = done.odd.look_alikes
+        return cls(
+            gallery=gallery,
+            cohort_identities=cohort_identities,
+            version=done.change.version,
+            look_alikes=None
+            if look_alikes is None
+            else [
+                LookAlike(
+                    index=sent[each.row],
+                    identity=each.identity,
+                    score=each.score,
+                    p_value=each.p_value,
+                )
+                for each in look_alikes
+            ],
+            repeats=[Repeat(index=sent[a], same_as=sent[b]) for a, b in done.odd.repeats],
+            warnings=done.warnings,
+            failures=Failure.of(done.samples.failures),
+        )
+
+
+class MislabelledSample(BaseModel):
+    """A sample that seems to be of `rather`; scores are with the centroids of the two."""
+
+    id: str
+    identity: str
+    score: float
+    rather: str
+    rather_score: float
+    probability: float
+
+
+class DuplicateIdentities(BaseModel):
+    """Two identities that seem to be one, with the two `samples` nearest to the other's centroid.
+
+    `gap` is how much nearer, by mean distance, their samples are to the other than to their own
+    others. `p_value` is the share of this gallery's identities that, cut in two, look no more
+    like one. Two identities that truly look the same are listed too, and of those with a single
+    sample many are.
+    """
+
+    identities: tuple[str, str]
+    score: float
+    gap: float
+    p_value: float
+    samples: tuple[str, str]
+
+
+class HubIdentity(BaseModel):
+    """An identity that is the nearest other of more identities than chance makes it."""
+
+    identity: str
+    nearest_to: list[str]
+    mean_score: float
+    q_value: float
+
+
+class GoatIdentity(BaseModel):
+    """An identity more of whose samples (`missed`) are nearer to somebody else than is usual."""
+
+    identity: str
+    samples: int
+    missed: list[str]
+    score: float
+    q_value: float
+
+
+class FewSamples(BaseModel):
+    """An identity with fewer samples than asked for."""
+
+    identity: str
+    samples: int
+
+
+class GalleryHealth(Timed):
+    """What seems wrong with a gallery: suggestions, each list sorted by how sure it is.
+
+    Below 20 identities of two samples the first three lists are null: too few to say.
+    `wrong_names` is the share of names estimated to be wrong. A `q_value` bounds the share that
+    is listed by chance, if all up to it are taken.
+    """
+
+    gallery: str
+    comparator: str
+    version: int
+    identities: int
+    samples: int
+    judged_identities: int
+    wrong_names: float | None
+    mislabelled: list[MislabelledSample] | None
+    duplicates: list[DuplicateIdentities] | None
+    goats: list[GoatIdentity] | None
+    hubs: list[HubIdentity]
+    few_samples: list[FewSamples]
+
+    @classmethod
+    def of(cls, found: Checkup) -> Self:
+        """Shape a check-up."""
+        health = found.health
+        return cls(
+            gallery=found.replica.name,
+            comparator=found.replica.comparator.title,
+            version=found.version,
+            identities=health.identities,
+            samples=health.samples,
+            judged_identities=health.judged,
+            wrong_names=health.noise,
+            mislabelled=None
+            if health.mislabelled is None
+            else [
+                MislabelledSample(
+                    id=str(each.key),
+                    identity=each.identity,
+                    score=each.score,
+                    rather=each.rather,
+                    rather_score=each.rather_score,
+                    probability=each.probability,
+                )
+                for each in health.mislabelled
+            ],
+            duplicates=None
+            if health.duplicates is None
+            else [
+                DuplicateIdentities(
+                    identities=each.identities,
+                    score=each.score,
+                    gap=each.gap,
+                    p_value=each.p_value,
+                    samples=(str(each.nearest[0]), str(each.nearest[1])),
+                )
+                for each in health.duplicates
+            ],
+            goats=None
+            if health.goats is None
+            else [
+                GoatIdentity(
+                    identity=each.identity,
+                    samples=each.samples,
+                    missed=[str(key) for key in each.missed],
+                    score=each.score,
+                    q_value=each.q_value,
+                )
+                for each in health.goats
+            ],
+            hubs=[
+                HubIdentity(
+                    identity=each.identity,
+                    nearest_to=list(each.nearest_to),
+                    mean_score=each.mean_score,
+                    q_value=each.q_value,
+                )
+                for each in health.hubs
+            ],
+            few_samples=[FewSamples(identity=name, samples=m) for name, m in health.few],
+            timings_ms=_ms(found.timings),
+        )
+
+
+class SeenSample(BaseModel):
+    """An uploaded sample that is enrolled in the gallery already, as `sample` of `enrolled_as`."""
+
+    index: int
+    name: str
+    identity: str
+    enrolled_as: str
+    sample: str
+    distance: float
+
+
+class KnownIdentity(BaseModel):
+    """An uploaded identity, whom of the enrolled it may be, and what tells so."""
+
+    identity: str
+    enrolled_as: str
+    reason: str
+
+
+class AppliedAnswer(BaseModel):
+    """What became of `apply`: `version` is null, with the reason, where nothing was changed.
+
+    Strangers of the gallery's own number `cohort_identities`; `left_out` are those who are
+    enrolled. `look_alikes` were kept although the gallery matches them, as it does some strangers.
+    """
+
+    version: int | None
+    reason: str | None
+    cohort_identities: int
+    calibrated: bool
+    left_out: list[KnownIdentity]
+    look_alikes: list[KnownIdentity]
+
+    @classmethod
+    def of(cls, done: Recalibration) -> Self:
+        """Shape a recalibration."""
+        left_out, look_alikes = (
+            [
+                KnownIdentity(
+                    identity=each.identity, enrolled_as=each.enrolled_as, reason=each.sign
+                )
+                for each in some
+            ]
+            for some in (done.found.left_out, done.found.look_alikes)
+        )
+        return cls(
+            version=done.version,
+            reason=done.reason,
+            cohort_identities=len(done.found.rows),
+            calibrated=done.calibrated,
+            left_out=left_out,
+            look_alikes=look_alikes,
+        )
+
+
+class EvaluateAnswer(Timed):
+    """A report on labelled samples; `html` is the same for people, where it was asked for.
+
+    `report` is what `python -m evaluation` writes, version `report.schema_version`.
+    """
+
+    comparator: str
+    digest: str
+    gallery: str | None
+    samples: int
+    identities: int
+    report: dict[str, Any]
+    html: str | None
+    seen: list[SeenSample]
+    applied: AppliedAnswer | None
+    warnings: list[str]
+    failures: list[Failure]
+
+    @classmethod
+    def of(cls, found: Evaluation, *, html: bool) -> Self:
+        """Shape an evaluation."""
+        labels = [found.labels[place] for place in found.rows]
+        applied = AppliedAnswer.of(found.recalibration) if found.recalibration else None
+        warnings = list(found.report["about"]["warnings"])
+        if applied and applied.reason:
+            warnings.append(f"nothing was applied: {applied.reason}")
+        return cls(
+            comparator=found.comparator.title,
+            digest=found.comparator.digest,
+            gallery=found.gallery,
+            samples=len(labels),
+            identities=len({label.identity for label in labels}),
+            report=dict(found.report),
+            html=found.page if html else None,
+            seen=[
+                SeenSample(
+                    index=found.rows[each.row],
+                    name=labels[each.row].name,
+                    identity=labels[each.row].identity,
+                    enrolled_as=each.enrolled_as,
+                    sample=str(each.sample),
+                    distance=each.distance,
+                )
+                for each in found.seen
+            ],
+            applied=applied,
+            warnings=warnings,
+            failures=Failure.of(found.failures),
+            timings_ms=_ms(found.timings),
+        )
 
 
 class OperatingPoint(BaseModel):

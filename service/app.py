@@ -7,19 +7,21 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
-import numpy as np
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from index import FaissGallery, GenuineScores, Identifier, PosteriorModel
+from index import FaissGallery, Identifier
 from models_store import Comparator, ImageLimits, Shelf, newest, open_shelf
 from service.access import Door
+from service.calibrations import of_bundle, others_of_bundle
 from service.durable_redis import DurableRedis
 from service.edge import Edge, tell_framework_error
 from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
 from service.embedding import Embedder
+from service.evaluating import Evaluator
+from service.evaluation_runs import EvaluationRuns
 from service.galleries import Galleries
 from service.identities import GalleryState, IdentityStore
 from service.problems import slugs
@@ -145,6 +147,17 @@ def _assemble(
         settings.target_fpir,
         on_write=telemetry.store_write,
     )
+    evaluator = Evaluator(
+        recogniser,
+        embedder,
+        EvaluationRuns(
+            at_once=settings.evaluations,
+            waiting=settings.evaluations_waiting,
+            memory=settings.evaluation_memory,
+        ),
+        threads("evaluate"),
+        settings.models_store,
+    )
     uploads = UploadLimits(
         body=settings.max_upload_bytes,
         file=settings.max_file_bytes,
@@ -159,6 +172,15 @@ def _assemble(
         uploads=uploads,
         bulk_limit=settings.max_bulk_bytes,
         metadata_limit=settings.max_metadata_bytes,
+        evaluator=evaluator,
+        evaluation_uploads=UploadLimits(
+            body=settings.max_evaluation_bytes,
+            file=settings.max_file_bytes,
+            files=settings.max_evaluation_files,
+            embeddings=settings.max_evaluation_embeddings,
+            archive=settings.max_evaluation_bytes,
+        ),
+        evaluation_deadline=settings.evaluation_deadline,
     )
 
 
@@ -166,18 +188,16 @@ def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
     """Return an empty index that compares as the comparator does."""
     manifest = comparator.manifest
     calibration = manifest.calibration
-    posterior, genuine = calibration.posterior, calibration.genuine
+    posterior, genuine = of_bundle(comparator)
     return Identifier(
         lambda: FaissGallery(manifest.dimension, manifest.distance),
         comparator.score,
         comparator.cohort,
         rule=state.settings.rule or calibration.rule,
-        posterior=PosteriorModel(**posterior.model_dump()) if posterior else None,
-        genuine=GenuineScores(
-            genuine.rule, {n: np.array(scores) for n, scores in genuine.by_samples.items()}
-        )
-        if genuine
-        else None,
+        posterior=posterior,
+        genuine=genuine,
+        others=others_of_bundle(comparator),
+        choosing=state.settings.rule is None,
     )
 
 

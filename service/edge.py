@@ -11,7 +11,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,17 +73,21 @@ class Edge:
             try:
                 self._door.check(scope["method"], scope["path"], call.headers)
                 await self._within_deadline(scope, call)
+            except ClientDisconnect:
+                pass  # nobody is left to be told
             except Exception as error:  # noqa: BLE001 - the last resort of every route
                 await self._answer(call, error)
         self._tell(call)
 
     async def _within_deadline(self, scope: Scope, call: "_Call") -> None:
+        begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._deadline) as deadline:
                 scope["state"]["deadline"] = deadline
                 await self._app(scope, call.receive, call.send)
         except TimeoutError as error:
-            raise DeadlineExceeded(f"expected an answer within {self._deadline:g} s") from error
+            seconds = round((deadline.when() or begun) - begun, 1)  # a route may have moved it
+            raise DeadlineExceeded(f"expected an answer within {seconds:g} s") from error
 
     async def _answer(self, call: "_Call", error: Exception) -> None:
         kind = kind_of(error)

@@ -154,6 +154,7 @@ class ClusterFields(RequestFields):
     gallery: GalleryName | None = None
     threshold: Share | None = None
     target_fmr: Rate | None = None
+    target_purity: Rate | None = None
     method: Literal["linkage", "leader"] = "linkage"
 
 
@@ -163,3 +164,17 @@ class CohortFields(RequestFields):
     lists = frozenset({"identities"})
 
     identities: list[str] | None = None
+
+
+class EvaluateFields(RequestFields):
+    """Fields of `POST /evaluate`: whose each file is, and what is measured by."""
+
+    lists = frozenset({"identities", "groups"})
+
+    identities: list[str] | None = None
+    groups: list[str] | None = None
+    comparator: str | None = None
+    gallery: GalleryName | None = None
+    apply: bool = False
+    html: bool = False
+    seed: int = Field(0, ge=0, lt=2**32)

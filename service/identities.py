@@ -160,10 +160,11 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class StoredCohort:
-    """A gallery's own strangers."""
+    """A gallery's own strangers, and what scores are worth among its like."""
 
     embeddings: Embedding  # (m, d)
     identities: NDArray[np.int64]  # (m,) which of them are the same stranger
+    calibration: str | None = None  # JSON as a manifest has it; None: the bundle's
 
 
 class UnknownGallery(LookupError):

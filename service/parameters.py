@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: context managers set the traceback of what passes them
 class InvalidParameter(Exception):
     """A field breaks a rule; neither its value nor anything of it is told."""
 

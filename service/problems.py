@@ -17,6 +17,7 @@ from models_store import (
 )
 from service.access import Forbidden, Unauthenticated
 from service.batching import Overloaded
+from service.evaluation_runs import EvaluationsBusy, NotEvaluable
 from service.galleries import NotReady
 from service.identities import (
     GalleryExists,
@@ -63,10 +64,12 @@ class Kind:
     slug: str
     title: str
 
+    wait: int = 1  # seconds until trying again may help, where it may
+
     @property
     def retry_after(self) -> int | None:
         """Seconds after which to try again, where trying again may help."""
-        return 1 if self.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return self.wait if self.status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
     def problem(self, detail: str, instance: str | None = None) -> Problem:
         """Return the body of this problem."""
@@ -139,6 +142,15 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
         ),
         Overloaded: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "More work waits than the queue holds"
+        ),
+        EvaluationsBusy: Kind(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "overloaded",
+            "As many evaluations run and wait as may",
+            wait=30,
+        ),
+        NotEvaluable: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "not-evaluable", "The samples make no evaluation"
         ),
         NotReady: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready for that"

@@ -12,7 +12,19 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index import Clustering, Identification, Rule, TargetUnresolvable, leader, linkage
+from index import (
+    Clustering,
+    Health,
+    Identification,
+    OddStrangers,
+    PurityLaw,
+    Rule,
+    TargetUnresolvable,
+    examine,
+    leader,
+    linkage,
+    odd_strangers,
+)
 from models_store import Comparator, Given, Sample, Side, newest
 from service.embedding import EmbeddedSamples, Embedder, Timings
 from service.galleries import Galleries
@@ -90,15 +102,43 @@ class Identifications:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A clustering; `names[i]` is what the i-th clustered sample is called."""
+    """A clustering; `names[i]` is what the i-th clustered sample is called.
+
+    `purity` is what the cut keeps on held-out identities, where it was chosen by that.
+    """
 
     comparator: Comparator
     method: Method
-    threshold: float
+    purity: float | None
     clustering: Clustering
     names: list[int] | list[str]
     failures: dict[int, Exception]
     timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What seems wrong with a gallery, at `version`."""
+
+    replica: Replica
+    version: int
+    health: Health
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class NewCohort:
+    """Strangers put in force, `samples`, and what was odd about them.
+
+    `firsts[row]` is the index in `samples` of the sample that stands for a stranger: `odd` counts
+    by these rows. `warnings` say it in words.
+    """
+
+    change: Change
+    samples: EmbeddedSamples
+    firsts: list[int]
+    odd: OddStrangers
+    warnings: list[str]
 
 
 class Recogniser:
@@ -123,6 +163,7 @@ class Recogniser:
         self._store = store
         self._searchers = searchers
         self._on_write = on_write
+        self._one_check_up = asyncio.Lock()  # or check-ups would keep every searcher busy
 
     def comparator(self, name: str | None) -> Comparator:
         """Return the comparator of a `name@version` or the newest of a name, or the default."""
@@ -293,6 +334,7 @@ class Recogniser:
         comparator: str | None = None,
         threshold: float | None = None,
         target_fmr: float | None = None,
+        target_purity: float | None = None,
         method: Method = "linkage",
     ) -> Partition:
         """Say which samples belong together: those sent, or those enrolled in a gallery."""
@@ -312,24 +354,51 @@ class Recogniser:
             embedded.demand_some()
             embeddings, timings = embedded.embeddings, embedded.timings
             names, failures = embedded.indices, embedded.failures
-        if threshold is None and target_fmr is None:
+        law = None
+        if target_purity is not None:
+            if method != "linkage" or (threshold, target_fmr) != (None, None):
+                raise InvalidParameter(
+                    "target_purity", "expected method linkage, and no threshold or target_fmr"
+                )
+            law = purity_law(model, target_purity)
+        elif threshold is None and target_fmr is None:
             threshold = model.manifest.calibration.cluster_threshold
-        threshold, _, _ = pair_threshold(model, target_fmr, threshold)
+        at, _, _ = pair_threshold(model, target_fmr, threshold)
+        metric, score = model.manifest.distance, model.score
         started = perf_counter()
         clustering = await self._in_thread(
-            lambda: (linkage if method == "linkage" else leader)(
-                embeddings, model.score, threshold, metric=model.manifest.distance
+            lambda: (
+                linkage(embeddings, score, law or at, metric=metric)
+                if method == "linkage"
+                else leader(embeddings, score, at, metric=metric)
             )
         )
         return Partition(
             comparator=model,
             method=method,
-            threshold=threshold,
+            purity=law.purity if law else None,
             clustering=clustering,
             names=names,
             failures=failures,
             timings=timings | {"decide": perf_counter() - started},
         )
+
+    async def check_up(self, gallery: str, *, few: int, limit: int) -> Checkup:
+        """Say what seems wrong with who is enrolled, one gallery at a time."""
+        replica = self.galleries.get(gallery)
+        async with self._one_check_up:
+            started, version = perf_counter(), replica.version
+            index, model = replica.index, replica.comparator
+
+            def check() -> Health:
+                references, embeddings = index.enrolled()
+                metric = model.manifest.distance
+                return examine(
+                    references, embeddings, model.score, metric=metric, few=few, limit=limit
+                )
+
+            found = await self._in_thread(check)
+        return Checkup(replica, version, found, {"check": perf_counter() - started})
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity; it is found nowhere once this returns."""
@@ -351,21 +420,38 @@ class Recogniser:
 
     async def put_cohort(
         self, gallery: str, files: Sequence[Given], identities: Sequence[str] | None
-    ) -> tuple[Change, EmbeddedSamples]:
-        """Judge a gallery by these strangers from now on: each its own, unless grouped."""
+    ) -> NewCohort:
+        """Judge a gallery by these strangers from now on: each its own, unless grouped.
+
+        What is odd about them is judged before that, by the evidence until then.
+        """
         replica = self.galleries.get(gallery)
         if identities is not None and len(identities) != len(files):
             raise InvalidParameter("identities", f"expected one for each of {len(files)} files")
         embedded = await self._embedder.embed(replica.comparator, PROBES, files)
         embedded.demand_some()
         groups = [identities[i] if identities else str(i) for i in embedded.indices]
-        numbers: NDArray[np.int64] = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        numbers: NDArray[np.int64] = inverse.astype(np.int64)
+        firsts.sort()
+        target = replica.state.settings.target_fpir or self.target_fpir
+        odd = await self._in_thread(
+            lambda: odd_strangers(replica.index, embedded.embeddings[firsts], target)
+        )
         cohort = StoredCohort(embedded.embeddings, numbers)
         digest = replica.comparator.digest
         change = await self._change(
             gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
         )
-        return change, embedded
+        warnings = _cohort_warnings(odd, len(firsts), target)
+        return NewCohort(change, embedded, firsts.tolist(), odd, warnings)
+
+    async def recalibrate(self, gallery: str, cohort: StoredCohort) -> Change:
+        """Judge a gallery by these strangers from now on, and by what was measured with them."""
+        digest = self.galleries.get(gallery).comparator.digest
+        return await self._change(
+            gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
+        )
 
     async def _change(
         self, gallery: str, operation: str, write: Callable[[], Awaitable[Change]]
@@ -420,6 +506,19 @@ def pair_threshold(
     return point.threshold, point.fmr if target_fmr is None else target_fmr, point.fmr
 
 
+def purity_law(model: Comparator, target: float) -> PurityLaw:
+    """Return how to cut for the lowest purity measured that is at least the target.
+
+    Raises TargetUnresolvable where none is.
+    """
+    measured = sorted(model.manifest.calibration.cluster_purity, key=lambda law: law.purity)
+    for law in measured:
+        if law.purity >= target:
+            return PurityLaw(**law.model_dump())
+    known = f"a purity of {measured[-1].purity:g} at most" if measured else "no purity"
+    raise TargetUnresolvable(f"the calibration of {model.title} tells where to cut for {known}")
+
+
 def fingerprint(given: Given) -> str:
     """Return the SHA-256 of a sample's content, in hex: the same bytes are one sample."""
     content = given.content if isinstance(given, Sample) else given.values.tobytes()
@@ -429,3 +528,32 @@ def fingerprint(given: Given) -> str:
 def _warnings(samples: Sequence[EnrolledSample]) -> list[str]:
     duplicates = sum(sample.outcome == "duplicate" for sample in samples)
     return [f"{duplicates} of the samples were enrolled before"] if duplicates else []
+
+
+def _cohort_warnings(odd: OddStrangers, strangers: int, target_fpir: float) -> list[str]:
+    warnings = []
+    if odd.look_alikes is None:
+        warnings.append(
+            f"whether these are strangers is not known: the evidence until now does not resolve "
+            f"the target FPIR of {target_fpir:g}"
+        )
+    elif odd.look_alikes:
+        warnings.append(
+            f"{len(odd.look_alikes)} of {strangers} strangers would be named as somebody enrolled "
+            f"at the target FPIR of {target_fpir:g}; of true strangers about "
+            f"{target_fpir * strangers:.3g} would be, and as many with probability "
+            f"{odd.chance:.2g}; "
+            "whoever is enrolled must not be among the strangers"
+        )
+    if odd.repeats:
+        warnings.append(
+            f"{len(odd.repeats)} of {strangers} strangers are there twice, as others; each counts"
+        )
+    finest = 1 / (strangers + 1)
+    refused = [f"{rate:g}" for rate in (0.01, 0.05, target_fpir) if rate < finest]
+    if refused:
+        warnings.append(
+            f"{strangers} strangers resolve a target FPIR of {finest:.3g} at least: "
+            f"{' and '.join(dict.fromkeys(refused))} will be refused"
+        )
+    return warnings

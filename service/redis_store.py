@@ -133,16 +133,21 @@ class RedisIdentityStore:
             embeddings[0].nbytes,
             cohort.identities.astype("<i8").tobytes(),
             embeddings.tobytes(),
+            cohort.calibration or "",
         )
         return records.change(written)
 
     async def cohort(self, gallery: str) -> StoredCohort | None:
         """Return the gallery's own strangers; None when it has none of its own."""
-        identities, embeddings = await self._run(_READ_COHORT, gallery)
+        identities, embeddings, calibration = await self._run(_READ_COHORT, gallery)
         if identities is None:
             return None
         numbers = np.frombuffer(identities, "<i8")
-        return StoredCohort(records.rows(embeddings, len(numbers)), numbers)
+        return StoredCohort(
+            records.rows(embeddings, len(numbers)),
+            numbers,
+            calibration.decode() if calibration else None,
+        )
 
     async def identity(self, gallery: str, name: str) -> StoredIdentity:
         """Return one identity, or raise `UnknownIdentity`."""

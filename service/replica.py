@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from index import Identifier, Reference, Source
 from models_store import Comparator
 from models_store.comparator import Array
+from service.calibrations import of_gallery
 from service.identities import (
     GalleryState,
     IdentityStore,
@@ -146,7 +147,8 @@ class Replica:
         for row, stranger in enumerate(own.identities.tolist()):
             firsts.setdefault(stranger, row)
         members = own.embeddings[list(firsts.values())]
-        await self._in_thread(self.index.replace_cohort, members, "gallery")
+        measured = of_gallery(self.comparator, own)
+        await self._in_thread(self.index.replace_cohort, members, "gallery", measured)
         self.own_cohort = len(members)
 
     async def _in_thread(self, function: Callable[..., None], *arguments: object) -> None:

@@ -1,22 +1,31 @@
 """Each route: read the input, call one use case, shape the answer."""
 
+import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import Field
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from models_store import Shelf
 from service import answers, fields
 from service.bulk import enroll_lines
+from service.clients import prefers_html, while_there
 from service.edge import Facts
+from service.evaluating import Evaluator
 from service.fields import GalleryName, IdentityName
 from service.identities import IdentityStore
+from service.labelled import read_labelled
 from service.parameters import InvalidParameter
+from service.problems import INTERNAL, kind_of
 from service.recogniser import Recogniser
 from service.telemetry import Telemetry
 from service.uploads import (
@@ -30,6 +39,9 @@ from service.wire import body
 
 FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+}
 SMALL_BODY = 64 * 1024  # bytes of a JSON body that carries no samples
 MAX_PAGE = 1000
 
@@ -41,7 +53,7 @@ SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes stand on. Limits are in bytes."""
+    """What the routes stand on. Limits are in bytes, the deadline in seconds."""
 
     recogniser: Recogniser
     store: IdentityStore
@@ -50,6 +62,9 @@ class Parts:
     uploads: UploadLimits
     bulk_limit: int
     metadata_limit: int
+    evaluator: Evaluator
+    evaluation_uploads: UploadLimits
+    evaluation_deadline: float
 
 
 async def _parts(request: Request) -> Parts:
@@ -216,6 +231,7 @@ async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
         comparator=asked.comparator,
         threshold=asked.threshold,
         target_fmr=asked.target_fmr,
+        target_purity=asked.target_purity,
         method=asked.method,
     )
     request.state.facts = Facts(
@@ -225,6 +241,50 @@ async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
         failures=found.failures,
     )
     return answers.ClusterAnswer.of(found)
+
+
+@router.post(
+    "/evaluate",
+    operation_id="evaluate",
+    response_model=answers.EvaluateAnswer,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+    openapi_extra=body(fields.EvaluateFields, many=("files",), archive=True),
+)
+async def evaluate(request: Request, parts: Served) -> Response:
+    """Measure a comparator on labelled samples: a JSON report, or a page for who prefers HTML."""
+    request.state.deadline.reschedule(
+        asyncio.get_running_loop().time() + parts.evaluation_deadline
+    )
+    with _counted(parts.telemetry), parts.evaluator.runs.admitted():
+        upload = await read_upload(request, parts.evaluation_uploads, ("files", "archive"))
+        asked = fields.EvaluateFields.of(upload)
+        samples, labels = await asyncio.to_thread(
+            read_labelled, upload, asked, parts.evaluation_uploads
+        )
+        found = await while_there(
+            request,
+            parts.evaluator.evaluate(
+                samples,
+                labels,
+                comparator=asked.comparator,
+                gallery=asked.gallery,
+                apply=asked.apply,
+                seed=asked.seed,
+            ),
+        )
+    request.state.facts = Facts(
+        comparator=found.comparator.title,
+        gallery=asked.gallery,
+        samples=len(labels),
+        timings=found.timings,
+        failures=found.failures,
+    )
+    if prefers_html(request.headers.get("accept", "")):
+        return HTMLResponse(found.page, headers=PAGE_HEADERS)
+    answer = await asyncio.to_thread(
+        lambda: answers.EvaluateAnswer.of(found, html=asked.html).model_dump_json()
+    )
+    return Response(answer, media_type="application/json")
 
 
 @router.post(
@@ -284,17 +344,30 @@ async def put_cohort(
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.CohortFields.of(upload)
     files = upload.many("files")
-    change, found = await parts.recogniser.put_cohort(gallery, files, asked.identities)
+    done = await parts.recogniser.put_cohort(gallery, files, asked.identities)
+    samples = done.samples
     request.state.facts = Facts(
-        gallery=gallery, samples=len(files), timings=found.timings, failures=found.failures
+        gallery=gallery, samples=len(files), timings=samples.timings, failures=samples.failures
     )
     _, strangers = parts.recogniser.galleries.get(gallery).cohort
-    return answers.CohortAnswer(
-        gallery=gallery,
-        cohort_identities=strangers,
-        version=change.version,
-        failures=answers.Failure.of(found.failures),
+    return answers.CohortAnswer.of(gallery, strangers, done)
+
+
+@router.get("/galleries/{gallery}/health", operation_id="check_gallery")
+async def check_gallery(
+    gallery: GalleryName,
+    request: Request,
+    parts: Served,
+    few: Annotated[int, Query(ge=1, le=100)] = 3,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> answers.GalleryHealth:
+    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
+    request.state.deadline.reschedule(
+        asyncio.get_running_loop().time() + parts.evaluation_deadline
     )
+    found = await parts.recogniser.check_up(gallery, few=few, limit=limit)
+    request.state.facts = Facts(gallery=gallery, timings=found.timings)
+    return answers.GalleryHealth.of(found)
 
 
 @router.get("/galleries/{gallery}/identities", operation_id="list_identities")
@@ -406,6 +479,24 @@ async def metrics(parts: Served) -> Response:
     """Show every Prometheus series."""
     content, media_type = parts.telemetry.exposition()
     return Response(content, media_type=media_type)
+
+
+@contextmanager
+def _counted(telemetry: Telemetry) -> Iterator[None]:
+    """Tell of an evaluation: that it is under way, and what became of it."""
+    started, outcome = perf_counter(), "late"  # or ended with the service: then it is cancelled
+    try:
+        with telemetry.evaluating():
+            yield
+        outcome = "done"
+    except ClientDisconnect:
+        outcome = "abandoned"
+        raise
+    except Exception as error:
+        outcome = "failed" if kind_of(error) is INTERNAL else "refused"
+        raise
+    finally:
+        telemetry.evaluated(outcome, perf_counter() - started)
 
 
 async def _read_small(request: Request, model: type[FieldsT]) -> FieldsT:

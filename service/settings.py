@@ -69,6 +69,23 @@ class Settings(BaseSettings):
     request_deadline: float = Field(
         30.0, gt=0, description="Seconds after which a request is answered 504"
     )
+    evaluations: int = Field(1, gt=0, description="Evaluations that run at a time")
+    evaluations_waiting: int = Field(
+        3, ge=0, description="Evaluations that may wait for their turn before more are refused"
+    )
+    evaluation_deadline: float = Field(
+        300.0, gt=0, description="Seconds after which an evaluation is answered 504"
+    )
+    evaluation_memory: int = Field(
+        3 * 2**30, ge=2**29, description="Bytes of address space of one evaluation's process"
+    )
+    max_evaluation_bytes: int = Field(
+        128 * 2**20, gt=0, description="Bytes of one body of `/evaluate`, packed and unpacked"
+    )
+    max_evaluation_files: int = Field(4096, gt=0, description="Uploads in one evaluation")
+    max_evaluation_embeddings: int = Field(
+        20_000, gt=0, description="Ready embeddings in one evaluation"
+    )
     store_timeout: float = Field(
         5.0,
         gt=0,

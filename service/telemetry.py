@@ -22,7 +22,18 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 OTHER = "_other"  # what a label says of a value that is in no closed list
-STAGES = ("receive", "decode", "queue", "encode", "search", "decide", "store", "barrier")
+STAGES = (
+    "receive",
+    "decode",
+    "queue",
+    "encode",
+    "search",
+    "decide",
+    "evaluate",
+    "store",
+    "barrier",
+)
+EVALUATIONS = ("done", "refused", "failed", "late", "abandoned")
 DECISIONS = ("match", "possible", "unknown")
 ENROLLMENTS = ("added", "duplicate", "refused")
 WRITES = ("enroll", "forget", "gallery", "identity", "cohort")
@@ -37,6 +48,7 @@ REASONS = (
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
+_LONG_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _SAMPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SCORES = tuple(i / 20 for i in range(1, 21))
 _P_VALUES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
@@ -162,6 +174,19 @@ class Telemetry:
             "verify_results", "Pairs verified", {**by_comparator, "match": ("true", "false")}
         )
 
+        self._evaluations = series.counter(
+            "evaluations", "Evaluations asked for", {"outcome": EVALUATIONS}
+        )
+        self._evaluation_seconds = series.histogram(
+            "evaluation_duration_seconds",
+            "From the whole request to its report",
+            _NONE,
+            _LONG_SECONDS,
+        )
+        self._evaluations_running = series.gauge(
+            "evaluations_in_progress", "Evaluations that run or wait for their turn"
+        )
+
         self._store_up = series.gauge("store_up", "1 while the store answers")
         self._store_durable = series.gauge(
             "store_durable", "1 while the store persists and never evicts"
@@ -273,6 +298,16 @@ class Telemetry:
     def verified(self, comparator: str, *, match: bool) -> None:
         """Count the decision on one pair."""
         self._verifications(comparator, str(match).lower()).inc()
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Show an evaluation as under way for as long as the context lasts."""
+        return self._evaluations_running().track_inprogress()
+
+    def evaluated(self, outcome: str, seconds: float) -> None:
+        """Count what became of an evaluation, and time it where it is done."""
+        self._evaluations(outcome).inc()
+        if outcome == "done":
+            self._evaluation_seconds().observe(seconds)
 
     def store(self, *, up: bool, durable: bool) -> None:
         """Show whether the store answers, and whether it keeps what it is given."""

@@ -1,5 +1,6 @@
 """A multipart part or JSON sample becomes a Sample, within limits."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -17,6 +18,8 @@ from models_store.comparator import Array
 from service.parameters import InvalidParameter
 
 MOST_PARTS_BESIDE_SAMPLES = 16
+MOST_PARTS_A_SAMPLE = 3  # the file, whose it is, and which group they belong to
+LONG_BODY = 2**20  # bytes of JSON from which parsing it would keep everybody else waiting
 
 
 class TooLarge(Exception):
@@ -33,22 +36,29 @@ class MalformedBody(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What one request may hold; bytes and counts."""
+    """What one request may hold; bytes and counts. `archive` is of the part of that name."""
 
     body: int
     file: int
     files: int
     embeddings: int
+    archive: int = 0
+
+    def longest(self, name: str) -> int:
+        """Return how many bytes a part of this name may have."""
+        return max(self.archive, self.file) if name == "archive" else self.file
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A request's body, whichever way it came: samples by field name, and the other fields.
 
-    `textual` tells that all fields are strings, as multipart has them.
+    `textual` tells that all fields are strings, as multipart has them. `filenames` are what the
+    client calls its files, by field name, and None where it does not say.
     """
 
     samples: dict[str, list[Given]] = field(default_factory=dict)
+    filenames: dict[str, list[str | None]] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
     textual: bool = False
 
@@ -80,11 +90,14 @@ async def read_upload(
         boundary = options.get(b"boundary", b"")
         if not 0 < len(boundary) <= 200:
             raise MalformedBody("expected a multipart boundary of 1 to 200 bytes")
-        body = await read_body(request, limits.body)
-        upload = _from_parts(_read_parts(body, boundary, limits), sample_fields)
+        parts = await _read_parts(bounded(request, limits.body), boundary, limits)
+        upload = _from_parts(parts, sample_fields)
     elif media_type == b"application/json":
         body = await read_body(request, limits.body)
-        upload = _from_json(parse_json(body), sample_fields)
+        if len(body) < LONG_BODY:
+            upload = _from_json(parse_json(body), sample_fields)
+        else:
+            upload = await asyncio.to_thread(lambda: _from_json(parse_json(body), sample_fields))
     else:
         raise UnsupportedMedia("expected multipart/form-data or application/json")
     _check_counts(upload, limits)
@@ -145,10 +158,10 @@ def read_sample(value: Any, where: str) -> Given:
 
 @dataclass(slots=True)
 class _Part:
-    """One part of a multipart body; a file if it has a file name, which is never looked at."""
+    """One part of a multipart body; a file if it has a file name."""
 
     name: str = ""
-    is_file: bool = False
+    filename: str | None = None
     content: bytearray = field(default_factory=bytearray)
 
 
@@ -175,7 +188,8 @@ class _PartReader:
         }
 
     def _begin(self) -> None:
-        if len(self.parts) >= self._limits.files + MOST_PARTS_BESIDE_SAMPLES:
+        most = MOST_PARTS_A_SAMPLE * self._limits.files + MOST_PARTS_BESIDE_SAMPLES
+        if len(self.parts) >= most:
             raise TooLarge(f"expected at most {self._limits.files} files")
         self.parts.append(_Part())
         self._disposition = b""
@@ -192,23 +206,29 @@ class _PartReader:
             raise MalformedBody("expected every part to have a name")
         part = self.parts[-1]
         part.name = options[b"name"].decode("utf-8", "replace")
-        part.is_file = b"filename" in options
+        if b"filename" in options:
+            part.filename = options[b"filename"].decode("utf-8", "surrogateescape")
 
     def _add(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
         part.content.extend(data[start:end])
-        if len(part.content) > self._limits.file:
-            raise TooLarge(f"expected parts of at most {self._limits.file} bytes")
+        longest = self._limits.longest(part.name)
+        if len(part.content) > longest:
+            raise TooLarge(f"expected parts of at most {longest} bytes")
 
     def _end(self) -> None:
         self.ended = True
 
 
-def _read_parts(body: bytes, boundary: bytes, limits: UploadLimits) -> list[_Part]:
+async def _read_parts(
+    chunks: AsyncIterator[bytes], boundary: bytes, limits: UploadLimits
+) -> list[_Part]:
+    """Return the parts of a body that is parsed as it comes in, and never held twice."""
     reader = _PartReader(limits)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        parser.write(body)
+        async for chunk in chunks:
+            parser.write(chunk)
         parser.finalize()
     except FormParserError as error:
         raise MalformedBody("expected a multipart body that follows its boundary") from error
@@ -221,15 +241,17 @@ def _from_parts(parts: list[_Part], sample_fields: tuple[str, ...]) -> Upload:
     upload = Upload(textual=True)
     for part in parts:
         content = bytes(part.content)
+        part.content.clear()
         if part.name in sample_fields:
-            sample = Sample(content) if part.is_file else Sample(content, "text")
+            sample = Sample(content, "text" if part.filename is None else None)
             upload.samples.setdefault(part.name, []).append(sample)
+            upload.filenames.setdefault(part.name, []).append(part.filename)
             continue
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise MalformedBody(f"{part.name}: expected UTF-8") from error
-        if part.is_file:
+        if part.filename is not None:
             raise InvalidParameter(part.name, "expected a plain field, got a file")
         upload.fields.setdefault(part.name, []).append(text)
     return upload
@@ -251,14 +273,16 @@ def _from_json(document: Any, sample_fields: tuple[str, ...]) -> Upload:
 
 def _check_counts(upload: Upload, limits: UploadLimits) -> None:
     samples = [sample for group in upload.samples.values() for sample in group]
+    for name, group in upload.samples.items():
+        longest = limits.longest(name)
+        for sample in group:
+            if isinstance(sample, Sample) and len(sample.content) > longest:
+                raise TooLarge(f"expected files of at most {longest} bytes")
     embeddings = sum(isinstance(sample, ReadyEmbedding) for sample in samples)
     if len(samples) - embeddings > limits.files:
         raise TooLarge(f"expected at most {limits.files} files")
     if embeddings > limits.embeddings:
         raise TooLarge(f"expected at most {limits.embeddings} embeddings")
-    for sample in samples:
-        if isinstance(sample, Sample) and len(sample.content) > limits.file:
-            raise TooLarge(f"expected files of at most {limits.file} bytes")
 
 
 def _read_numbers(numbers: list[Any], where: str) -> Array:

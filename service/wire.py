@@ -41,13 +41,23 @@ PROBLEM = {
 
 
 def body(
-    fields: type[RequestFields], *, one: tuple[str, ...] = (), many: tuple[str, ...] = ()
+    fields: type[RequestFields],
+    *,
+    one: tuple[str, ...] = (),
+    many: tuple[str, ...] = (),
+    archive: bool = False,
 ) -> dict[str, Any]:
-    """Return the request body of a route: JSON, and multipart too where it takes samples."""
+    """Return the request body of a route: JSON, and multipart too where it takes samples.
+
+    With `archive` these may come in one zip of folders instead.
+    """
     by_name = {"$ref": "#/components/schemas/Sample"}
     content = {"application/json": {"schema": _schema(fields, one, many, by_name)}}
     if one or many:
         content["multipart/form-data"] = {"schema": _schema(fields, one, many, FILE)}
+    if archive:
+        for media_type, sample in (("application/json", by_name), ("multipart/form-data", FILE)):
+            content[media_type]["schema"]["properties"]["archive"] = sample
     return {"requestBody": {"required": True, "content": content}}
 
 

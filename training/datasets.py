@@ -5,6 +5,7 @@ import gzip
 import io
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -80,6 +81,16 @@ class Collection:
     def chosen(self, keep: Callable[[LabelledFile], bool]) -> "Collection":
         """Return the collection of the files for which `keep` is true."""
         return Collection(tuple(file for file in self.files if keep(file)), self.read)
+
+    def first(self, samples: int) -> "Collection":
+        """Return the collection of the first so many files of each identity."""
+        seen = Counter[str]()
+        kept = []
+        for file in self.files:
+            seen[file.identity] += 1
+            if seen[file.identity] <= samples:
+                kept.append(file)
+        return Collection(tuple(kept), self.read)
 
     def images(self, spec: ImageInput, progress: Progress = iter) -> LabelledImages:
         """Return all images as the encoder gets them when served; broken ones are reported."""

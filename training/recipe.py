@@ -22,6 +22,7 @@ class Source(_Part):
     `files` and `splits` are relative to the folder that `--data` names; `splits` is a table, or
     each group's split; a group without one is left out. `held_back` lists
     identities that nothing is calibrated on and that are in no cohort, such as the demo's.
+    `validation_samples` of each validation identity are used, the first ones; else all.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Source(_Part):
     files: Path
     splits: Path | dict[str, str]
     held_back: tuple[str, ...] = ()
+    validation_samples: Count | None = None
 
 
 class Network(_Part):

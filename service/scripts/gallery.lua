@@ -8,7 +8,7 @@
 --   identities        sorted set: name, scored by its number
 --   identity:<n>      hash: name, created, metadata, <fingerprint> -> sample id,
 --                     <sample id> -> "<fingerprint> <created> <embedding>"
---   cohort            hash: identities, embeddings
+--   cohort            hash: identities, embeddings, calibration
 --   log               stream: one entry a change, with the id <version>-0
 --   replies:<day>     hash: idempotency key -> the answer that was given
 --

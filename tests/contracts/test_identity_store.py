@@ -414,7 +414,8 @@ async def test_references_are_read_for_the_identities_that_were_asked_for(
 
 
 async def test_a_cohort_is_kept_and_is_a_change(store: IdentityStore) -> None:
-    cohort = StoredCohort(np.stack([at(10).embedding, at(20).embedding]), np.array([7, 7]))
+    embeddings = np.stack([at(10).embedding, at(20).embedding])
+    cohort = StoredCohort(embeddings, np.array([7, 7]), '{"rule": "max"}')
     assert await store.cohort("staff") is None
 
     change = await store.put_cohort("staff", MODEL, cohort)
@@ -423,7 +424,21 @@ async def test_a_cohort_is_kept_and_is_a_change(store: IdentityStore) -> None:
     assert kept is not None
     assert kept.embeddings.tobytes() == cohort.embeddings.tobytes()
     assert kept.identities.tolist() == [7, 7]
+    assert kept.calibration == '{"rule": "max"}'
     assert (change.version, change.operation, change.identity) == (1, "cohort", 0)
+
+
+async def test_a_cohort_takes_the_place_of_the_one_before_with_its_calibration(
+    store: IdentityStore,
+) -> None:
+    embeddings = np.stack([at(10).embedding, at(20).embedding])
+    await store.put_cohort("staff", MODEL, StoredCohort(embeddings, np.arange(2), "{}"))
+
+    await store.put_cohort("staff", MODEL, StoredCohort(embeddings[:1], np.arange(1)))
+
+    kept = await store.cohort("staff")
+    assert kept is not None
+    assert (len(kept.embeddings), kept.calibration) == (1, None)
 
 
 # The change log

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.training.test_pairs import noise, pairs
 
 from evaluation.calibration import calibrate, fit_head, operating_points, score_of
 from models_store.manifest import Head
+from tests.evaluation.embedded import noise
+from tests.evaluation.test_pairs import pairs
 
 
 @given(
@@ -56,7 +57,7 @@ def test_only_rates_that_the_pairs_resolve_become_operating_points():
 
 
 def test_a_calibration_is_whole():
-    found = calibrate(noise(40, 4, spread=0.3), noise(50, 1, seed=9).embeddings, seed=0)
+    found = calibrate(noise(40, 4, spread=0.3), seed=0)
 
     assert found.head.weight > 0
     assert found.operating_points[0].fmr == 0.1
@@ -69,7 +70,7 @@ def test_a_calibration_is_whole():
 
 
 def test_too_few_identities_leave_the_price_unknown():
-    found = calibrate(noise(10, 3, spread=0.3), noise(50, 1, seed=9).embeddings, seed=0)
+    found = calibrate(noise(10, 3, spread=0.3), seed=0)
 
     assert found.choices.posterior is None
     assert found.choices.genuine is None

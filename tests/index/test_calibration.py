@@ -30,7 +30,6 @@ def test_posteriors_and_expected_misses_are_met_by_identities_not_seen(rule: Rul
     model, genuine = calibrate(
         held_out.reshape(-1, 12),
         [str(i) for i in range(150) for _ in range(5)],
-        strangers,
         head,
         metric="cosine",
         rule=rule,
@@ -70,17 +69,31 @@ def test_too_few_identities_are_refused():
     rows = world(np.random.default_rng(0), 10, 3).reshape(-1, 12)
 
     with pytest.raises(ValueError, match="at least 20 identities"):
-        calibrate(rows, [str(i // 3) for i in range(30)], rows, head, metric="cosine")
+        calibrate(rows, [str(i // 3) for i in range(30)], head, metric="cosine")
 
 
 def test_a_calibration_can_be_made_again_to_the_bit():
     rows = world(np.random.default_rng(0), 30, 3).reshape(-1, 12)
     identities = [str(i // 3) for i in range(90)]
 
-    first, again = (
-        calibrate(rows, identities, rows[:5], head, metric="l2", galleries=20) for _ in range(2)
-    )
+    first, again = (calibrate(rows, identities, head, metric="l2", galleries=20) for _ in range(2))
 
     assert first[0] == again[0]
-    assert first[0].identities == (1, 25)
+    assert first[0].identities == (1, 22)
     assert sorted(first[1].by_samples) == [1, 2]
+
+
+def test_further_identities_make_galleries_larger_than_the_held_out_ones_allow():
+    rows = world(np.random.default_rng(0), 90, 3).reshape(-1, 12)
+    identities = [str(i // 3) for i in range(270)]
+
+    model, _ = calibrate(
+        rows[:90],
+        identities[:90],
+        head,
+        metric="cosine",
+        further=(rows[90:], identities[90:]),
+        galleries=20,
+    )
+
+    assert model.identities == (1, 67)

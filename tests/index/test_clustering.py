@@ -8,7 +8,9 @@ from scipy.cluster.hierarchy import fcluster
 from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import pdist
 
-from index.clustering import Clustering, leader, linkage
+from index.clustering import Clustering, PurityLaw, join, leader, linkage
+from index.cohort import TargetUnresolvable
+from index.gallery import NotFinite
 from tests.index.circle import by_degrees, on_circle
 
 
@@ -30,7 +32,7 @@ def test_a_hand_worked_example(method):
 
 @pytest.mark.parametrize("method", [linkage, leader])
 def test_nothing_makes_no_clusters_and_one_makes_a_single(method):
-    assert method(np.empty((0, 2), np.float32), by_degrees, 0.5) == Clustering((), ())
+    assert method(np.empty((0, 2), np.float32), by_degrees, 0.5) == Clustering((), (), 0.5)
     assert method(on_circle(5), by_degrees, 0.5).labels == (0,)
 
 
@@ -109,3 +111,99 @@ def test_leader_joins_whom_the_nearest_items_vote_for():
 
 def test_an_item_that_stands_nowhere_founds_its_own_cluster():
     assert leader(on_circle(0, 60, 120), by_degrees, 0.5).labels == (0, 1, 2)
+
+
+@pytest.mark.parametrize("exact_up_to", [0, 1000])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+def test_items_that_are_all_equal_are_one_cluster(threshold, exact_up_to):
+    rows = on_circle(*[30] * 50)
+
+    found = linkage(rows, by_degrees, threshold, exact_up_to=exact_up_to)
+
+    assert found.labels == (0,) * 50
+
+
+@pytest.mark.parametrize("exact_up_to", [0, 1000])
+def test_a_threshold_of_nought_joins_all_and_of_one_only_equals(exact_up_to):
+    rows = on_circle(0, 10, 10, 55, 120)
+
+    everything = linkage(rows, by_degrees, 0.0, exact_up_to=exact_up_to)
+    equals = linkage(rows, by_degrees, 1.0, exact_up_to=exact_up_to)
+
+    assert everything.labels == (0, 0, 0, 0, 0)
+    assert equals.labels == (0, 1, 1, 2, 3)
+
+
+@pytest.mark.parametrize("method", [linkage, leader])
+def test_embeddings_that_are_not_finite_are_refused(method):
+    rows = on_circle(0, 10, 20)
+    rows[1, 0] = np.nan
+
+    with pytest.raises(NotFinite):
+        method(rows, by_degrees, 0.5)
+
+
+def test_one_more_item_leaves_the_clusters_far_from_it_alone():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((200, 8)).astype(np.float32)
+    more = np.concatenate([rows, rng.standard_normal((1, 8)).astype(np.float32)])
+
+    def head(distances: np.ndarray) -> np.ndarray:
+        return np.exp(-distances)
+
+    before = linkage(rows, head, 0.1, metric="l2").labels
+    after = linkage(more, head, 0.1, metric="l2").labels[:-1]
+
+    assert np.mean(np.array(before) == np.array(after)) >= 0.9
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), exact_up_to=st.sampled_from([0, 1000]))
+def test_a_tree_cut_anywhere_is_the_clustering_at_that_threshold(seed, exact_up_to):
+    rng = np.random.default_rng(seed)
+    rows = on_circle(*rng.integers(0, 90, 30))
+    tree = join(rows, by_degrees, 0.1, exact_up_to=exact_up_to)
+
+    for threshold in rng.uniform(0.1, 1, 5).tolist():
+        found = linkage(rows, by_degrees, threshold, exact_up_to=exact_up_to)
+
+        cut = tree.cut(threshold)
+        same = cut[:, None] == cut[None]
+        assert (same == np.equal.outer(found.labels, found.labels)).all()
+
+
+def test_a_law_of_purity_cuts_higher_among_more_clusters():
+    law = PurityLaw(0.95, log_odds=-1.0, by_clusters=1.0, clusters=(1, 100))
+    few, many = on_circle(0, 55), on_circle(0, 20, 75, 130, 185, 240, 295)
+
+    # At 55° a pair scores .45, odds of .82, and at 20° .8, odds of 4. Among two clusters or one
+    # it takes odds of 2/e = .74, among six of 6/e = 2.2.
+    together, apart = linkage(few, by_degrees, law), linkage(many, by_degrees, law)
+
+    assert together.labels == (0, 0)
+    assert together.threshold == pytest.approx(2 / (2 + np.e))
+    assert apart.labels == (0, 0, 1, 2, 3, 4, 5)
+    assert apart.threshold == pytest.approx(6 / (6 + np.e))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 999), by_clusters=st.sampled_from([0.0, 0.5, 1.5]))
+def test_a_law_of_purity_is_kept_where_it_cuts(seed, by_clusters):
+    rng = np.random.default_rng(seed)
+    rows = on_circle(*rng.uniform(0, 170, 30))
+    law = PurityLaw(0.9, log_odds=-1.0, by_clusters=by_clusters, clusters=(1, 30))
+
+    found = linkage(rows, by_degrees, law)
+
+    odds = found.threshold / (1 - found.threshold)
+    clusters = max(len(found.clusters), 2)
+    assert np.log(odds) >= law.log_odds + law.by_clusters * np.log(clusters) - 1e-9
+    assert found.labels == linkage(rows, by_degrees, found.threshold).labels
+
+
+def test_a_law_of_purity_is_refused_far_beyond_what_it_was_measured_on():
+    law = PurityLaw(0.95, log_odds=4.0, by_clusters=1.0, clusters=(2, 5))
+
+    assert len(linkage(on_circle(*range(0, 100, 5)), by_degrees, law).clusters) == 20
+    with pytest.raises(TargetUnresolvable, match="5 clusters, here are 21"):
+        linkage(on_circle(*range(0, 105, 5)), by_degrees, law)

@@ -1,5 +1,7 @@
 """The decision as a pure function: outcomes, reasons, and what is not known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ RANKING = [Ranked("ada", 0.6, 0.1), Ranked("bob", 0.3, 0.4)]
 
 def terms(threshold: float | None = 0.5, rule: Rule = "max") -> Terms:
     cohort = Cohort(np.array([0.1, 0.7]))
-    return Terms(rule, cohort, threshold, 0.4, 0.25, Evidence("bundle", 2, 0, (0.1, 0.9)))
+    return Terms(rule, cohort, threshold, 0.4, 0.25, None, Evidence("bundle", 2, 0, (0.1, 0.9)))
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,24 @@ def test_as_many_candidates_are_listed_as_have_their_samples_given():
     assert (candidate.identity, candidate.posterior) == ("ada", 0.5)
     assert candidate.samples == ((7, 0.6),)
     assert (found.posterior, found.unknown_posterior) == (0.5, 0.3)
+
+
+def test_a_decision_tells_its_rule_the_runner_up_and_by_how_much_it_lost():
+    found = decide(terms(rule="centroid"), RANKING, None, [[], []])
+    alone = decide(terms(), RANKING[:1], None, [[]])
+
+    assert (found.rule, found.runner_up) == ("centroid", RANKING[1].identity)
+    assert found.margin == RANKING[0].score - RANKING[1].score
+    assert (alone.runner_up, alone.margin) == (None, None)
+
+
+def test_a_rate_that_nothing_tells_is_none_with_the_reason():
+    unknown = replace(
+        terms(), expected_fnir="rule-not-calibrated", posterior_reason="no-calibration"
+    )
+
+    found = decide(unknown, RANKING, None, [[], []])
+
+    assert (found.expected_fnir, found.expected_fnir_reason) == (None, "rule-not-calibrated")
+    assert (found.posterior, found.posterior_reason) == (None, "no-calibration")
+    assert decide(terms(), RANKING, None, [[], []]).expected_fnir_reason is None

@@ -16,7 +16,7 @@ def tried(rule: Rule = "max", **options: int) -> LeaveOneOut:
     references = [Reference(key, name) for key, name in enumerate(names)]
     changed = roster.enroll(references, on_circle(0, 10, 40, 50, 80, 90))
     roster.keep_centroids()
-    trials = LeaveOneOut(rule, 2, **({"enough_strangers": 1, "enough_genuine": 1} | options))
+    trials = LeaveOneOut(rule, 2, **({"enough_strangers": 1} | options))
     trials.follow(roster, changed)
     return trials
 
@@ -50,17 +50,19 @@ def test_each_oldest_sample_is_a_stranger_to_everybody_else(rule, expected):
 def test_a_genuine_trial_is_missed_below_the_threshold_or_below_somebody_else(
     rule, threshold, expected
 ):
-    assert tried(rule).miss_rate(threshold) == expected
+    misses = tried(rule).misses(threshold)
+
+    assert misses.share == expected
+    assert misses.sizes == {2: 1, 1: 1}  # ada has two samples left, bob one, and cid none
 
 
-def test_too_few_trials_say_nothing():
-    trials = tried(enough_strangers=4, enough_genuine=4)
+def test_too_few_trials_say_nothing_of_strangers():
+    assert len(tried(enough_strangers=4).strangers) == 0
 
-    assert len(trials.strangers) == 0
-    assert trials.miss_rate(0.5) is None
-    assert (
-        tried(enough_genuine=3).miss_rate(0.5) is None
-    )  # three identities, but cid has one sample
+
+def test_an_identity_with_one_sample_is_no_genuine_trial():
+    assert set(tried().missed(0.5)) == {"ada", "bob"}
+    assert tried(trials=3).held_out == [0, 3, 5]
 
 
 def test_who_is_tried_is_drawn_by_name_and_not_by_arrival():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from index.miss_rate import GenuineScores
+from index.miss_rate import GenuineScores, OwnMisses, expected_fnir
 
 NOBODY = np.empty(0)
 SCORES = GenuineScores(
@@ -17,8 +17,12 @@ def test_a_probe_below_the_threshold_is_missed_and_one_at_it_is_not():
 
 def test_a_probe_that_another_identity_outscores_is_missed_as_well():
     strangers = np.array([0.1, 0.7])  # half the time .7 has to be beaten instead of .3
+    always = (1 / 4 + 3 / 4) / 2
 
-    assert SCORES.miss_rate("mean", 0.3, strangers, {1: 10}) == (1 / 4 + 3 / 4) / 2
+    # The right identity itself holds one in ten of the strangers' best scores.
+    expected = 1 / 4 + (always - 1 / 4) * 9 / 10
+    assert SCORES.miss_rate("mean", 0.3, strangers, {1: 10}) == pytest.approx(expected)
+    assert SCORES.miss_rate("mean", 0.3, strangers, {1: 1}) == 1 / 4
 
 
 def test_identities_count_by_their_samples_and_between_records_by_the_logarithm():
@@ -32,7 +36,37 @@ def test_with_one_sample_each_all_rules_are_one():
     assert SCORES.miss_rate("max", 0.6, NOBODY, {1: 10, 2: 1}) is None
 
 
-@pytest.mark.parametrize("sizes", [{5: 1}, {1: 3, 5: 1}, {}])
-def test_nothing_is_said_beyond_what_was_recorded(sizes):
-    assert SCORES.miss_rate("mean", 0.6, NOBODY, sizes) is None
-    assert GenuineScores("mean", {}).miss_rate("mean", 0.6, NOBODY, {1: 1}) is None
+@pytest.mark.parametrize(
+    ("rule", "sizes", "reason"),
+    [
+        ("mean", {5: 1}, "samples-outside-calibration"),
+        ("mean", {1: 3, 5: 1}, "samples-outside-calibration"),
+        ("mean", {}, "empty-gallery"),
+        ("max", {2: 1}, "rule-not-calibrated"),
+    ],
+)
+def test_nothing_is_said_beyond_what_was_recorded_and_why_not(rule, sizes, reason):
+    assert SCORES.miss_rate(rule, 0.6, NOBODY, sizes) is None
+    assert expected_fnir(SCORES, None, rule, 0.6, NOBODY, sizes) == reason
+
+
+def test_without_scores_fifty_own_trials_speak_and_fewer_do_not():
+    few, enough = OwnMisses(0.3, {1: 49}), OwnMisses(0.3, {1: 50})
+
+    assert expected_fnir(None, enough, "mean", 0.6, NOBODY, {2: 50}) == 0.3
+    assert expected_fnir(None, few, "mean", 0.6, NOBODY, {2: 50}) == "no-calibration"
+    assert expected_fnir(None, None, "mean", 0.6, NOBODY, {1: 50}) == "no-calibration"
+
+
+@pytest.mark.parametrize(("trials", "trusted"), [(9, 0), (25, 0.5), (50, 1), (400, 1)])
+def test_own_trials_move_what_is_told_by_how_far_they_depart_from_it(trials, trusted):
+    # Of four samples one in four is missed, of two 3/8; the own trials, at two, saw 5/8.
+    own = OwnMisses(5 / 8, {2: trials})
+
+    found = expected_fnir(SCORES, own, "mean", 0.6, NOBODY, {4: trials})
+
+    assert found == pytest.approx(1 / 4 + trusted * (5 / 8 - 3 / 8))
+
+
+def test_a_share_stays_one():
+    assert expected_fnir(SCORES, OwnMisses(1, {1: 50}), "mean", 0.99, NOBODY, {1: 50}) == 1

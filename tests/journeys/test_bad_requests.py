@@ -319,8 +319,8 @@ def test_limits_are_settings(start_service):
         too_much = client.post("/embed", files=[part(noise[:4_000])] * 6)
         unannounced = client.post(
             "/embed",
-            content=(b"x" * 1_000 for _ in range(50)),
-            headers={"Content-Type": BOUNDARY},
+            content=(b" " * 1_000 for _ in range(50)),
+            headers={"Content-Type": "application/json"},
         )
         vectors = [{"embedding": [1.0] + [0.0] * 31}]
         enough = client.post("/cluster", json={"files": vectors * 4})

@@ -16,3 +16,9 @@ def test_the_manifests_genuine_scores_are_those_of_the_index():
     ours = {field.name for field in fields(index.GenuineScores)}
 
     assert set(manifest.GenuineScores.model_fields) == ours
+
+
+def test_the_manifests_cluster_purity_is_the_law_of_the_index():
+    ours = {field.name for field in fields(index.PurityLaw)}
+
+    assert set(manifest.ClusterPurity.model_fields) == ours

@@ -108,3 +108,10 @@ def test_idx_files_of_other_sizes_than_they_say_are_refused(tmp_path):
 
 def test_splits_may_stand_in_the_recipe_itself():
     assert read_splits({"7": "val"}) == {"7": "val"}
+
+
+def test_the_first_samples_of_each_identity_are_kept(glyphs):
+    few = open_collection(glyphs / "pictures").first(2)
+
+    assert len(few.files) == 3 * 6 * 2
+    assert {file.drawer for file in few.files} == {"00", "01"}

@@ -4,6 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from models_store.bundle import open_bundle
+from tests.bundles import make_bundle
+from tests.drawings import draw
 from training.__main__ import app
 
 
@@ -33,10 +35,28 @@ def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs
     assert {f["name"]: f["value"] for f in figures}["eer"] == pytest.approx(exported["eer"])
     assert {file.name for file in report.iterdir()} == {
         "figures.json",
-        "det.svg",
-        "scores.svg",
-        "map.svg",
+        "report.json",
+        "report.html",
     }
+    names = {figure["name"] for figure in figures}
+    assert {"eer", "eer, untrained encoder"} <= names
+    assert "<svg" in (report / "report.html").read_text()
+
+
+def test_a_folder_of_folders_of_ones_own_is_evaluated_too(run, tmp_path):
+    bundle = make_bundle(tmp_path)
+    folder = tmp_path / "mine"
+    for person in range(6):
+        (folder / f"p{person}").mkdir(parents=True)
+        for i in range(3):
+            (folder / f"p{person}" / f"{i}.png").write_bytes(draw(person, i))
+
+    run("evaluate", bundle, "--data", folder, "--out", tmp_path / "report")
+
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["about"]["identities"] == 6
+    assert report["about"]["groups"] is None  # each folder would be a group of its own
+    assert report["confusions"]["impostor"][0]["pictures"][0].startswith("data:image/png;base64,")
 
 
 def test_held_back_identities_are_in_no_calibration_and_no_cohort(

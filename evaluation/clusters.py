@@ -1,0 +1,88 @@
+"""Clustering measured: order-free linkage and the seeds' leader procedure, over many orders."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit
+from sklearn.metrics import adjusted_rand_score
+
+from evaluation.agreement import agreement
+from evaluation.pair_counts import Progress, Rows
+from evaluation.pairs import Embedded
+from evaluation.report import ClusteringRow
+from evaluation.samples import Samples
+from index.clustering import leader, linkage
+
+IDENTITIES, EACH = 60, 10  # clustered at most
+ORDERS = 5
+FEWEST = 4  # identities: two to choose the cut, two to be clustered
+_CUTS = tuple(expit(np.linspace(-2, 6, 9)).tolist())  # .12 to .998
+_CHOOSING = 250  # samples that choose the cut
+
+Method = Literal["linkage", "leader"]
+
+
+def measure_clustering(samples: Samples, seed: int, progress: Progress) -> Iterator[ClusteringRow]:
+    """Yield both methods, cut where other identities agree best and where the bundle says.
+
+    Half of the identities choose the cut; up to sixty of the others are clustered, in five
+    orders. Nothing is yielded below four identities.
+    """
+    e = samples.embedded
+    if e.identities < FEWEST:
+        return
+    random = np.random.default_rng(seed)
+    order = random.permutation(e.identities)
+    half = e.identities // 2
+    choosing = _rows(e, order[:half], random)[:_CHOOSING]
+    rows = _rows(e, order[half:], random)
+    cuts: list[tuple[Method, Literal["other identities", "bundle"], float]] = [
+        (method, "other identities", best_cut(e, choosing, method))
+        for method in ("linkage", "leader")
+    ]
+    progress(0.3)
+    if samples.served.cluster_threshold is not None:
+        cuts.append(("linkage", "bundle", samples.served.cluster_threshold))
+    orders = [random.permutation(rows) for _ in range(ORDERS)]
+    for done, (method, source, cut) in enumerate(cuts):
+        found = [_labels(e, some, cut, method) for some in orders]
+        spread = [
+            float(adjusted_rand_score(e.labels[some], labels))
+            for some, labels in zip(orders, found, strict=True)
+        ]
+        yield ClusteringRow(
+            method=method,
+            cut_from=source,
+            cut=cut,
+            clusters=len(set(found[0].tolist())),
+            identities=len(np.unique(e.labels[rows])),
+            samples=len(rows),
+            orders=len(orders),
+            agreement=agreement(e.labels[orders[0]], found[0], (min(spread), max(spread)), seed),
+        )
+        progress(0.3 + 0.7 * (done + 1) / len(cuts))
+
+
+def best_cut(embedded: Embedded, rows: Rows, method: Method) -> float:
+    """Return the score at which a clustering of these rows agrees best with their identities."""
+
+    def agrees(cut: float) -> float:
+        found = _labels(embedded, rows, cut, method)
+        return float(adjusted_rand_score(embedded.labels[rows], found))
+
+    best: float = max(_CUTS, key=agrees)
+    return best
+
+
+def _labels(embedded: Embedded, rows: Rows, cut: float, method: Method) -> Rows:
+    procedure = linkage if method == "linkage" else leader
+    found = procedure(embedded.embeddings[rows], embedded.score, cut, metric=embedded.metric)
+    return np.array(found.labels)
+
+
+def _rows(embedded: Embedded, identities: Rows, random: np.random.Generator) -> Rows:
+    """Return some rows of each of some identities, in random order."""
+    order = random.permutation(len(embedded.labels))
+    own = [order[embedded.labels[order] == i][:EACH] for i in identities[:IDENTITIES].tolist()]
+    return random.permutation(np.concatenate(own))

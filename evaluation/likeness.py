@@ -1,0 +1,134 @@
+"""Who looks like whom: the likeliest mistakes, mean scores between identities, a map."""
+
+import base64
+
+import numpy as np
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from sklearn.manifold import TSNE
+
+from evaluation.pair_counts import Reals, Rows
+from evaluation.pair_walk import Walked, worst
+from evaluation.pairs import Embedded
+from evaluation.report import Confusion, ConfusionSection, Place, Similarity
+from evaluation.samples import Samples
+from index.gallery import distances
+
+SHOWN = 12  # mistakes of each kind
+COMPARED, COMPARED_EACH = 40, 10  # identities beside each other, and samples of each
+MAPPED, MAPPED_EACH = 20, 15
+
+
+def confusions(samples: Samples, walked: Walked | None) -> ConfusionSection:
+    """Return the impostor pairs that are most alike, and the genuine ones that are least."""
+    if walked is None:
+        return ConfusionSection(impostor=(), genuine=())
+    labels = samples.embedded.labels
+    return ConfusionSection(
+        impostor=tuple(_shown(samples, a, b) for a, b in worst(walked.closest, labels, SHOWN)),
+        genuine=tuple(_shown(samples, a, b) for a, b in worst(walked.furthest, labels, SHOWN)),
+    )
+
+
+def similarity(samples: Samples) -> Similarity | None:
+    """Return the mean scores within and between some identities, alike ones side by side."""
+    e = samples.embedded
+    if e.identities < 2:
+        return None
+    rows = _few(e, COMPARED, COMPARED_EACH)
+    shown, own = np.unique(e.labels[rows], return_inverse=True)
+    far = distances(e.embeddings[rows], e.embeddings[rows], e.metric)
+    scores = e.score(far.astype(np.float64))
+    np.fill_diagonal(scores, 0)
+    into = np.eye(len(shown))[own]
+    each = into.sum(axis=0)
+    pairs = np.outer(each, each) - np.diag(each)
+    means = np.divide(
+        into.T @ scores @ into, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0
+    )
+    order = _side_by_side(means)
+    return Similarity(
+        identities=tuple(samples.identities[shown[i]] for i in order),
+        scores=tuple(
+            tuple(None if np.isnan(mean) else round(float(mean), 4) for mean in means[i, order])
+            for i in order
+        ),
+    )
+
+
+def places(samples: Samples, seed: int) -> tuple[Place, ...]:
+    """Return a map of some identities (t-SNE): samples, their centroids, and a query of each.
+
+    The query is a sample that is left out of its identity's centroid.
+    """
+    e = samples.embedded
+    rows = _few(e, MAPPED, MAPPED_EACH)
+    if len(rows) < 4:
+        return ()
+    labels = e.labels[rows]
+    query = np.isin(np.arange(len(rows)), _queries(labels))
+    centroids = [_centre(e, rows[(labels == i) & ~query]) for i in np.unique(labels)]
+    points = np.concatenate([e.embeddings[rows], centroids]).astype(np.float32)
+    far = distances(points, points, e.metric).astype(np.float64)
+    at = TSNE(
+        perplexity=min(15, (len(points) - 1) / 3),
+        metric="precomputed",
+        init="random",
+        max_iter=600,
+        random_state=seed,
+        n_jobs=1,
+    ).fit_transform((far + far.T) / 2)
+    whose = [*labels.tolist(), *np.unique(labels).tolist()]
+    kinds = ["query" if each else "sample" for each in query] + ["centroid"] * len(centroids)
+    return tuple(
+        Place(
+            x=round(float(x), 2), y=round(float(y), 2), identity=samples.identities[i], kind=kind
+        )
+        for (x, y), i, kind in zip(at, whose, kinds, strict=True)
+    )
+
+
+def _shown(samples: Samples, a: int, b: int) -> Confusion:
+    e = samples.embedded
+    far = distances(e.embeddings[a : a + 1], e.embeddings[b : b + 1], e.metric)
+    names = samples.names
+    return Confusion(
+        score=float(e.score(far.astype(np.float64))[0, 0]),
+        rows=(a, b),
+        identities=(samples.identities[e.labels[a]], samples.identities[e.labels[b]]),
+        names=(names[a], names[b]) if names else (None, None),
+        pictures=(_data_uri(samples.picture(a)), _data_uri(samples.picture(b))),
+    )
+
+
+def _data_uri(png: bytes | None) -> str | None:
+    return None if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _few(embedded: Embedded, identities: int, each: int) -> Rows:
+    """Return the first rows of some identities, which lie evenly among all."""
+    chosen = np.unique(np.linspace(0, embedded.identities - 1, identities).round().astype(int))
+    return np.concatenate([np.flatnonzero(embedded.labels == i)[:each] for i in chosen.tolist()])
+
+
+def _queries(labels: Rows) -> list[int]:
+    """Return the last place of every label that has two or more."""
+    return [int(at[-1]) for i in np.unique(labels) if len(at := np.flatnonzero(labels == i)) > 1]
+
+
+def _centre(e: Embedded, rows: Rows) -> Reals:
+    centre: Reals = e.embeddings[rows].mean(axis=0, dtype=np.float64)
+    if e.metric == "cosine":
+        norm = np.linalg.norm(centre)
+        centre = centre / norm if norm > 0 else e.embeddings[rows[0]]
+    return centre
+
+
+def _side_by_side(means: Reals) -> Rows:
+    apart = 1 - np.nan_to_num(means)
+    np.fill_diagonal(apart, 0)
+    tree = linkage(
+        squareform((apart + apart.T) / 2, checks=False), "average", optimal_ordering=True
+    )
+    leaves: Rows = leaves_list(tree)
+    return leaves

@@ -1,0 +1,249 @@
+"""What is evaluated: labelled embeddings with names, and the comparator that compares them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evaluation.calibration import score_of
+from evaluation.pairs import Embedded
+from index.gallery import BadEmbeddings, Embeddings, checked
+from index.miss_rate import GenuineScores
+from index.posterior import PosteriorModel
+from index.roster import Rule, Score
+from models_store.bundle import COHORT, read_cohort
+from models_store.manifest import BundleRefused, Distance, Head, Manifest, read_manifest
+
+Names = tuple[str, ...]
+
+
+class NotEvaluable(ValueError):
+    """The input cannot be evaluated; the message says what was expected and what came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A comparator as the service uses it: how distances score, and what it was calibrated to.
+
+    `cohort` (m, d) are its strangers, none where there is no bundle.
+    """
+
+    title: str
+    metric: Distance
+    score: Score
+    cohort: Embeddings
+    digest: str | None = None
+    rule: Rule = "max"
+    cluster_threshold: float | None = None
+    posterior: PosteriorModel | None = None
+    genuine: GenuineScores | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Embeddings of labelled samples, row by row, with the names that labels stand for.
+
+    `identities[label]` and `groups[group]` are names; `groups` is None where none were given, and
+    `names` are files' names. `picture` gives a row's thumbnail as PNG, or None.
+    """
+
+    title: str
+    embedded: Embedded
+    identities: Names
+    served: Served
+    groups: Names | None = None
+    drawn: bool = False  # whether drawers were given
+    names: Names | None = None
+    picture: Callable[[int], bytes | None] = field(default=lambda _: None)
+
+
+class HeadRequest(BaseModel):
+    """`sigmoid(bias - weight * distance)`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    weight: Annotated[float, Field(gt=0)]
+    bias: float
+
+
+class Request(BaseModel):
+    """`request.json`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    bundle: Path | None = None
+    metric: Distance | None = None
+    head: HeadRequest | None = None
+    title: str = "Evaluation"
+    seed: Annotated[int, Field(ge=0)] = 0
+    calibrate: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_compare(self) -> Self:
+        if self.bundle is None and (self.metric is None or self.head is None):
+            raise ValueError("expected a bundle, or a metric and a head")
+        return self
+
+
+def read_request(folder: Path) -> Request:
+    """Return the request in a folder, or raise NotEvaluable."""
+    try:
+        return Request.model_validate_json((folder / "request.json").read_bytes())
+    except OSError as error:
+        raise NotEvaluable(f"request.json cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise NotEvaluable(f"request.json: {where}: {first['msg']}") from error
+
+
+def read_samples(folder: Path, request: Request) -> Samples:
+    """Return the samples in a folder, or raise NotEvaluable."""
+    served = _served(request)
+    arrays = _arrays(folder / "samples.npz")
+    for name in ("embeddings", "identities"):
+        if name not in arrays:
+            raise NotEvaluable(f"samples.npz: expected an array `{name}`, got {sorted(arrays)}")
+    embeddings = _embeddings(arrays["embeddings"], served)
+    count = len(embeddings)
+    columns = {
+        name: _strings(arrays, name, count)
+        for name in ("identities", "groups", "drawers", "names")
+    }
+    pictures = folder / "pictures"
+
+    def picture(row: int) -> bytes | None:
+        file = pictures / f"{row}.png"
+        return file.read_bytes() if file.is_file() else None
+
+    return labelled(
+        embeddings,
+        columns["identities"],  # type: ignore[arg-type]  # checked above: it is there
+        served,
+        groups=columns["groups"],
+        drawers=columns["drawers"],
+        names=columns["names"],
+        title=request.title,
+        picture=picture,
+    )
+
+
+def labelled(
+    embeddings: Embeddings,
+    identities: npt.ArrayLike,
+    served: Served,
+    *,
+    groups: npt.ArrayLike | None = None,
+    drawers: npt.ArrayLike | None = None,
+    names: npt.ArrayLike | None = None,
+    title: str = "Evaluation",
+    picture: Callable[[int], bytes | None] = lambda _: None,
+) -> Samples:
+    """Return samples from embeddings (n, d) and a name for each: identity, group, drawer, file."""
+    whose, labels = np.unique(np.asarray(identities, str), return_inverse=True)
+    zeros = np.zeros(len(labels), np.int64)
+    kinds, group = (
+        (None, zeros)
+        if groups is None
+        else np.unique(np.asarray(groups, str), return_inverse=True)
+    )
+    embedded = Embedded(
+        embeddings,
+        labels.astype(np.int64),
+        group.astype(np.int64),
+        zeros.astype(str) if drawers is None else np.asarray(drawers, str),
+        served.metric,
+        served.score,
+    )
+    return Samples(
+        title,
+        embedded,
+        tuple(whose.tolist()),
+        served,
+        groups=None if kinds is None else tuple(kinds.tolist()),
+        drawn=drawers is not None,
+        names=None if names is None else tuple(np.asarray(names, str).tolist()),
+        picture=picture,
+    )
+
+
+def as_served(manifest: Manifest, digest: str, cohort: Embeddings) -> Served:
+    """Return how a bundle's comparator is served."""
+    chosen = manifest.calibration
+    return Served(
+        title=manifest.title,
+        digest=digest,
+        metric=manifest.distance,
+        score=score_of(manifest.head),
+        cohort=cohort,
+        rule=chosen.rule,
+        cluster_threshold=chosen.cluster_threshold,
+        posterior=PosteriorModel(**chosen.posterior.model_dump()) if chosen.posterior else None,
+        genuine=_genuine(manifest),
+    )
+
+
+def _genuine(manifest: Manifest) -> GenuineScores | None:
+    recorded = manifest.calibration.genuine
+    if recorded is None:
+        return None
+    return GenuineScores(
+        recorded.rule, {count: np.array(scores) for count, scores in recorded.by_samples.items()}
+    )
+
+
+def _served(request: Request) -> Served:
+    if request.bundle is None:
+        if request.metric is None or request.head is None:  # the request's own check says so
+            raise NotEvaluable("expected a bundle, or a metric and a head")
+        head = Head(weight=request.head.weight, bias=request.head.bias)
+        return Served("no bundle", request.metric, score_of(head), np.empty((0, 0), np.float32))
+    try:
+        manifest, digest = read_manifest(request.bundle)
+    except BundleRefused as error:
+        raise NotEvaluable(f"bundle {request.bundle}: {error}") from error
+    if request.metric not in (None, manifest.distance):
+        raise NotEvaluable(
+            f"{manifest.title} compares by {manifest.distance}, asked was {request.metric}"
+        )
+    try:
+        cohort = read_cohort((request.bundle / COHORT).read_bytes(), manifest)
+    except (OSError, BundleRefused) as error:
+        raise NotEvaluable(f"bundle {request.bundle}: {error}") from error
+    return as_served(manifest, digest, cohort)
+
+
+def _embeddings(given: npt.NDArray[np.generic], served: Served) -> Embeddings:
+    if given.ndim != 2 or given.dtype.kind != "f" or not len(given):
+        raise NotEvaluable(
+            f"samples.npz: expected float32 embeddings (n, d), got {given.dtype} {given.shape}"
+        )
+    dimension = served.cohort.shape[1] or given.shape[1]
+    try:
+        return checked(given.astype(np.float32), dimension, served.metric)
+    except BadEmbeddings as error:
+        raise NotEvaluable(f"samples.npz: {error}") from error
+
+
+def _arrays(file: Path) -> Mapping[str, npt.NDArray[np.generic]]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise NotEvaluable(f"{file.name} cannot be read: {error}") from error
+
+
+def _strings(
+    arrays: Mapping[str, npt.NDArray[np.generic]], name: str, count: int
+) -> npt.NDArray[np.str_] | None:
+    if name not in arrays:
+        return None
+    column = arrays[name]
+    if column.shape != (count,) or column.dtype.kind not in "US":
+        raise NotEvaluable(
+            f"samples.npz: expected {count} strings as `{name}`, got {column.dtype} {column.shape}"
+        )
+    return column.astype(str)

@@ -1,0 +1,85 @@
+"""`kindred evaluate` on a running service."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from tests.drawings import draw
+from tests.services import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of 12 folders with 4 drawings each, and a note."""
+    folder = tmp_path / "drawings"
+    for character in range(12):
+        (folder / f"c{character}").mkdir(parents=True)
+        for take in range(1, 5):
+            (folder / f"c{character}" / f"{take}.png").write_bytes(draw(character, take))
+    (folder / "README").write_text("mine")
+    return folder
+
+
+def kindred(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "kindred", "evaluate", *map(str, words)],
+        cwd=ROOT,
+        env=dict(os.environ) | {"COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_of_folders_is_measured_and_the_figures_are_shown(
+    running_service, folder, tmp_path
+):
+    page, document = tmp_path / "report.html", tmp_path / "report.json"
+
+    done = kindred(folder, "--url", running_service.url, "--html", page, "--json", document)
+
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(document.read_text())
+    assert (answer["samples"], answer["identities"]) == (48, 12)
+    auc = answer["report"]["pairs"]["auc"]["value"]
+    assert f"{auc:.3f}" in done.stdout
+    assert "tiny@1 on 48 samples of 12 identities" in done.stdout
+    assert page.read_text().lower().startswith("<!doctype html>")
+    assert "html" not in answer
+
+
+@pytest.mark.slow
+def test_a_zip_says_the_same_as_its_folder(running_service, folder, tmp_path):
+    packed = tmp_path / "drawings.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.write(path, path.relative_to(tmp_path))
+
+    told = []
+    for source in (folder, packed):
+        done = kindred(source, "--json", tmp_path / "told", KINDRED_URL=running_service.url)
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads((tmp_path / "told").read_text())["report"])
+
+    assert told[0] == told[1]
+
+
+def test_a_refusal_is_told_in_the_services_words(running_service, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "1.png").write_bytes(draw(1))
+
+    empty = kindred(tmp_path / "empty", "--url", running_service.url)
+    flat = kindred(tmp_path / "flat", "--url", running_service.url)
+    away = kindred(tmp_path / "flat", "--url", "http://127.0.0.1:9")
+
+    assert [done.returncode for done in (empty, flat, away)] == [2, 2, 2]
+    assert "expected a folder of folders" in empty.stderr
+    assert "422" in flat.stderr
+    assert "folders" in flat.stderr
+    assert "make serve" in away.stderr
