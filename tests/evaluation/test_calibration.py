@@ -69,6 +69,26 @@ def test_a_calibration_is_whole():
         assert list(scores) == sorted(scores)
 
 
+def test_every_rule_that_a_gallery_may_choose_is_priced():
+    choices = calibrate(noise(40, 4, spread=0.3), seed=0).choices
+
+    priced = {choices.rule: choices, **choices.others}
+    assert priced.keys() >= {"max", "centroid"}
+    for rule, price in priced.items():
+        assert price.posterior.rule == price.genuine.rule == rule
+
+
+def test_further_identities_widen_the_range_of_the_posterior():
+    held_out, further = noise(40, 4, spread=0.3), noise(120, 4, spread=0.3, seed=9)
+
+    alone, widened = calibrate(held_out, 0), calibrate(held_out, 0, further)
+
+    assert alone.choices.posterior.identities == (1, 30)
+    assert widened.choices.posterior.identities == (1, 120)
+    assert alone.head == widened.head
+    assert alone.choices.rule == widened.choices.rule
+
+
 def test_too_few_identities_leave_the_price_unknown():
     found = calibrate(noise(10, 3, spread=0.3), seed=0)
 

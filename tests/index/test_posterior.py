@@ -10,7 +10,7 @@ from scipy.optimize import approx_fprime
 from scipy.special import logit
 
 from index.cohort import Crowd
-from index.posterior import PosteriorModel, Strangers, Trials, _Known, _PARAMETERS, fit_posterior
+from index.posterior import _PARAMETERS, PosteriorModel, Strangers, Trials, _Known, fit_posterior
 
 MODEL = PosteriorModel(
     rule="max",
