@@ -105,7 +105,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Of the recipe's data: train or val.")] = "val",
     out: Annotated[
-        Path | None, typer.Option(help="A folder for figures.json, report.json and report.html.")
+        Path | None, typer.Option(help="A folder for figures, report and embeddings.")
     ] = None,
     seed: int = 0,
 ) -> None:
@@ -129,7 +129,13 @@ def evaluate(
         }
         write_whole(out / "figures.json", json.dumps(table, indent=1))
         write_report(out, report)
-        console.print(f"figures and report: {out}")
+        np.savez(
+            out / "samples.npz",  # what the measurements in evaluation/ read
+            embeddings=samples.embedded.embeddings,
+            identities=np.array(samples.identities)[samples.embedded.labels],
+            groups=np.array(images.group_names)[images.groups],
+        )
+        console.print(f"figures, report and embeddings: {out}")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -37,7 +38,10 @@ def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs
         "figures.json",
         "report.json",
         "report.html",
+        "samples.npz",
     }
+    with np.load(report / "samples.npz") as samples:
+        assert {len(each) for each in samples.values()} == {6 * 5}
     names = {figure["name"] for figure in figures}
     assert {"eer", "eer, untrained encoder"} <= names
     assert "<svg" in (report / "report.html").read_text()
