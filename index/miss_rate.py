@@ -10,6 +10,7 @@ from index.roster import Rule, Scores
 
 MissReason = Literal[
     "empty-gallery",
+    "gallery-too-small",  # fewer than 10 identities: the threshold hangs on what each is like
     "no-calibration",
     "rule-not-calibrated",
     "samples-outside-calibration",
@@ -18,6 +19,7 @@ MissReason = Literal[
 
 ENOUGH = 50  # own trials that speak for themselves
 _FEWEST = 10  # own trials that say anything at all
+_FEWEST_IDENTITIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,12 @@ def expected_fnir(
     It is what the comparator's genuine scores say, moved by how far the gallery's own trials
     depart from what these would have said of them: a trial has one sample less, and the gallery's
     identities may be harder than others. From 50 own trials on the whole departure counts, below
-    a part of it, below 10 none. Without such scores 50 own trials are taken as they are.
+    a part of it, below 10 none. Without such scores 50 own trials are taken as they are. With one
+    identity or few, whoever lies apart has a low threshold and low scores of their own as well, so
+    that the two are not independent: of 5 identities a quarter too much would be told.
     """
+    if 0 < sum(sizes.values()) < _FEWEST_IDENTITIES:
+        return "gallery-too-small"
     told = genuine.miss_rate(rule, threshold, strangers, sizes) if genuine else None
     tried = len(own) if own else 0
     if genuine is None or told is None:

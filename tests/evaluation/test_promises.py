@@ -1,11 +1,22 @@
 """The promises are measured as they are told: on whom, and by counting."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from evaluation.promises import KINDS, Cell, Further, gallery, main, split_identities, table
+from evaluation.promises import (
+    KINDS,
+    Cell,
+    Found,
+    Further,
+    calibrated,
+    gallery,
+    main,
+    split_identities,
+    table,
+)
 from index.decision import CandidateIdentity, Evidence, Identification
 from tests.evaluation.embedded import noise
 
@@ -38,7 +49,7 @@ def answer(identity: str, score: float, p_value: float, posterior: float) -> Ide
 
 
 def test_rates_are_counted_by_hand():
-    cell = Cell(2)
+    cell = Cell()
     answers = [
         answer("ada", 0.9, 0.01, 0.95),  # right, and named
         answer("bob", 0.8, 0.02, 0.5),  # ada, taken for bob
@@ -46,7 +57,10 @@ def test_rates_are_counted_by_hand():
         answer("bob", 0.1, 0.90, 0.1),  # a stranger, not named
     ]
 
-    cell.add(answers, ["ada", "ada", None, None], [0.05])
+    found = Found.of(answers, ["ada", "ada", None, None], (0.05,))
+
+    cell.add(found)
+    cell.add_stated(found)
 
     assert (cell.named[0.05], cell.missed[0.05], cell.least[0.05]) == ([0.5], [0.5], [0.5])
     assert cell.named[0.01] == []
@@ -57,17 +71,7 @@ def test_rates_are_counted_by_hand():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_identity_has_two_roles_and_kin_share_no_group_with_the_cohort(kind, embedded):
-    embedded = noise(500, 3, spread=0.3)
-    groups = embedded.labels % 5
-    split = split_identities(
-        type(embedded)(
-            embedded.embeddings, embedded.labels, groups, embedded.drawers, "cosine", np.negative
-        ),
-        kind,
-        "max",
-        None,
-        seed=1,
-    )
+    split = split_identities(replace(embedded, groups=embedded.labels % 5), kind, "max", seed=1)
 
     assert not set(split.cohort) & set(split.rest)
     assert len(split.cohort) + len(split.rest) == 500
@@ -76,18 +80,16 @@ def test_no_identity_has_two_roles_and_kin_share_no_group_with_the_cohort(kind, 
 
 
 def test_a_gallery_is_answered_for_the_enrolled_and_as_many_strangers(embedded):
-    split = split_identities(embedded, "like", "max", None, seed=0)
+    split = calibrated(split_identities(embedded, "like", "max", seed=0), None, seed=0)
 
-    answers, truth, resolved = gallery(split, "like", enrolled=20, samples=2, seed=0)
+    found = gallery(split, "like", enrolled=20, samples=2, seed=0)
 
-    assert len(answers) == len(truth) == 2 * sum(who is None for who in truth)
-    assert len({who for who in truth if who}) == 20
-    assert resolved == [0.05, 0.01]
-    right = np.mean(
-        [a.candidates[0].identity == who for a, who in zip(answers, truth, strict=True) if who]
-    )
-    assert right > 0.5
-    assert gallery(split, "like", enrolled=320, samples=1, seed=0) is None  # no strangers left
+    assert found.known.sum() * 2 == len(found.known)
+    assert found.resolved == (0.05, 0.01)
+    assert found.right[found.known].mean() > 0.5
+    assert not found.right[~found.known].any()
+    assert not np.isnan(found.posterior).any()
+    assert gallery(split, "like", enrolled=305, samples=1, seed=0) is None  # no strangers left
 
 
 def test_further_identities_are_taken_only_from_the_cohorts(embedded):

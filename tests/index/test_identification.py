@@ -363,13 +363,24 @@ def test_a_crowded_gallery_and_a_commonplace_probe_speak_for_nobody():
 
 def test_the_expected_misses_are_the_bundles_genuine_scores_that_fall_short():
     # The strangers score .95 with ada: of .96, .94, .9 and .5 only the first reaches more.
-    [found] = calibrated().identify(on_circle(0), target_fpir=0.05)
+    identifier = calibrated()
+    others = [Reference(3 + i, str(i)) for i in range(8)]
+    places = on_circle(*[150.0 + 5 * i for i in range(8)])
+    identifier.enroll(others[:7], places[:7])
+    [before] = identifier.identify(on_circle(0), target_fpir=0.05)
 
-    assert found.expected_fnir == 3 / 4
+    identifier.enroll(others[7:], places[7:])
+
+    assert (before.expected_fnir, before.expected_fnir_reason) == (None, "gallery-too-small")
+    [after] = identifier.identify(on_circle(0), threshold=0.95)
+    assert after.expected_fnir == pytest.approx(3 / 4)
 
 
 def test_without_genuine_scores_no_misses_are_claimed():
-    [found] = circle().identify(on_circle(0))
+    identifier = circle()
+    others = [Reference(4 + i, str(i)) for i in range(8)]
+    identifier.enroll(others, on_circle(*[100.0 + 5 * i for i in range(8)]))
+    [found] = identifier.identify(on_circle(0))
 
     assert (found.expected_fnir, found.expected_fnir_reason) == (None, "no-calibration")
 

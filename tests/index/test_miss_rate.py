@@ -39,10 +39,10 @@ def test_with_one_sample_each_all_rules_are_one():
 @pytest.mark.parametrize(
     ("rule", "sizes", "reason"),
     [
-        ("mean", {5: 1}, "samples-outside-calibration"),
-        ("mean", {1: 3, 5: 1}, "samples-outside-calibration"),
+        ("mean", {5: 19}, "samples-outside-calibration"),
+        ("mean", {1: 19, 5: 1}, "samples-outside-calibration"),
         ("mean", {}, "empty-gallery"),
-        ("max", {2: 1}, "rule-not-calibrated"),
+        ("max", {2: 19}, "rule-not-calibrated"),
     ],
 )
 def test_nothing_is_said_beyond_what_was_recorded_and_why_not(rule, sizes, reason):
@@ -63,9 +63,14 @@ def test_own_trials_move_what_is_told_by_how_far_they_depart_from_it(trials, tru
     # Of four samples one in four is missed, of two 3/8; the own trials, at two, saw 5/8.
     own = OwnMisses(5 / 8, {2: trials})
 
-    found = expected_fnir(SCORES, own, "mean", 0.6, NOBODY, {4: trials})
+    found = expected_fnir(SCORES, own, "mean", 0.6, NOBODY, {4: 400})
 
     assert found == pytest.approx(1 / 4 + trusted * (5 / 8 - 3 / 8))
+
+
+def test_of_few_identities_nothing_is_told():
+    for sizes, told in (({1: 9}, "gallery-too-small"), ({1: 6, 4: 4}, (6 * 2 / 4 + 4 / 4) / 10)):
+        assert expected_fnir(SCORES, None, "mean", 0.6, NOBODY, sizes) == told
 
 
 def test_a_share_stays_one():
