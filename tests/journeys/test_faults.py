@@ -1,5 +1,6 @@
 """What breaks around the service, and what must not be lost when it does."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -248,7 +249,10 @@ def test_without_a_good_bundle_the_service_lives_and_is_not_ready(tmp_path):
 
 def _until(condition, timeout=20):
     deadline = time.monotonic() + timeout
-    while not condition():
+    while True:
+        with contextlib.suppress(httpx.ConnectError):  # it does not listen yet
+            if condition():
+                return
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
