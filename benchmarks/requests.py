@@ -29,7 +29,7 @@ def bare_loop(bundles: Path, seconds: float) -> float:
     comparator = next(iter(open_shelf(bundles, threads=1).comparators.values()))
     sample, done, begun = Sample(DRAWING.read_bytes()), 0, time.perf_counter()
     while time.perf_counter() - begun < seconds:
-        comparator.embed(comparator.prepare(sample)[None])
+        comparator.embed([comparator.prepare(sample)])
         done += 1
     return done / (time.perf_counter() - begun)
 

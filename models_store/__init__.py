@@ -2,13 +2,14 @@
 
 from models_store.bundle import open_bundle
 from models_store.comparator import Comparator, Device, WrongDimension
-from models_store.image import ImageLimits
 from models_store.manifest import BundleRefused, Manifest, Modality, Rule, Side
+from models_store.preparation import Windows
 from models_store.sample import (
     Degenerate,
     Given,
     ReadyEmbedding,
     Sample,
+    SampleLimits,
     SampleOutOfBounds,
     Undecodable,
     WrongModality,
@@ -21,17 +22,18 @@ __all__ = [
     "Degenerate",
     "Device",
     "Given",
-    "ImageLimits",
     "Manifest",
     "Modality",
     "ReadyEmbedding",
     "Refusal",
     "Rule",
     "Sample",
+    "SampleLimits",
     "SampleOutOfBounds",
     "Shelf",
     "Side",
     "Undecodable",
+    "Windows",
     "WrongDimension",
     "WrongModality",
     "newest",

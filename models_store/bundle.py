@@ -3,6 +3,7 @@
 import hashlib
 import io
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,33 +17,37 @@ from models_store.comparator import (
     Comparator,
     Device,
     Session,
-    input_name,
     open_session,
     usable,
 )
-from models_store.image import ImageLimits
 from models_store.manifest import (
     MANIFEST_NAME,
+    AudioInput,
     BundleRefused,
     Encoder,
     Head,
+    ImageInput,
     Manifest,
     Side,
     read_manifest,
 )
-from models_store.sample import Degenerate
+from models_store.preparation import Windows, preparation
+from models_store.sample import Degenerate, SampleLimits
 
 CARD = "card.md"
 COHORT = "cohort.npz"
 TEST_VECTORS = "test_vectors.npz"
 TOLERANCE = 1e-4
 
+Port = tuple[str, str, tuple[int | None, ...]]
+"""The name of an input or output ("" for any), its type, and its shape after the batch axis."""
+
 
 def open_bundle(
     folder: Path,
     device: Device = "cpu",
     threads: int = 0,
-    limits: ImageLimits = ImageLimits(),  # noqa: B008 - frozen
+    limits: SampleLimits = SampleLimits(),  # noqa: B008 - frozen
 ) -> Comparator:
     """Load the bundle in a folder, after checking that it reproduces what it promises.
 
@@ -71,6 +76,12 @@ def open_bundle(
         cohort=read_cohort(files[COHORT], manifest),
         limits=limits,
         _sessions=MappingProxyType(by_side),
+        _prepare=MappingProxyType(
+            {
+                side: preparation(encoder.input, limits, files.__getitem__)
+                for side, encoder in manifest.encoders.items()
+            }
+        ),
     )
     _check_test_vectors(comparator, files[TEST_VECTORS])
     return comparator
@@ -100,26 +111,51 @@ def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def _check_signature(session: Session, encoder: Encoder, dimension: int) -> None:
+    """Refuse an encoder whose ports are not those of its modality."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise BundleRefused(f"{encoder.file}: expected one input and one output")
-    for kind, port, shape in (
-        ("input", inputs[0], encoder.input.shape),
-        ("output", outputs[0], (dimension,)),
-    ):
-        if port.type != "tensor(float)":
-            raise BundleRefused(f"{encoder.file}: {kind}: expected float32, got {port.type}")
-        if not isinstance(port.shape[0], str) or tuple(port.shape[1:]) != shape:
+    match encoder.input:
+        case ImageInput() as spec:
+            wanted: list[Port] = [("", "tensor(float)", spec.shape)]
+        case AudioInput() as spec:
+            wanted = [("waveform", "tensor(float)", (None,)), ("length", "tensor(int64)", ())]
+            if spec.short == "pad":
+                wanted = wanted[: len(inputs)]
+        case _:
+            wanted = [(name, "tensor(int64)", (None,)) for name in ("attention_mask", "input_ids")]
+            inputs = sorted(inputs, key=lambda port: port.name)
+    if len(inputs) != len(wanted) or len(outputs) != 1:
+        names = " and ".join(name for name, _, _ in wanted if name) or "one input"
+        raise BundleRefused(f"{encoder.file}: expected {names}, and one output")
+    wanted.append(("", "tensor(float)", (dimension,)))
+    for port, (name, kind, shape) in zip((*inputs, *outputs), wanted, strict=True):
+        if name and port.name != name:
+            raise BundleRefused(f"{encoder.file}: expected the input {name}, got {port.name}")
+        if port.type != kind:
+            raise BundleRefused(f"{encoder.file}: {port.name}: expected {kind}, got {port.type}")
+        if not _fits(port.shape, shape):
+            sizes = "".join(f", {'any' if size is None else size}" for size in shape)
             raise BundleRefused(
-                f"{encoder.file}: {kind}: expected (batch, {', '.join(map(str, shape))}) with a "
-                f"free batch axis, got {tuple(port.shape)}"
+                f"{encoder.file}: {port.name}: expected (batch{sizes}) with a free batch axis, "
+                f"got {tuple(port.shape)}"
             )
+
+
+def _fits(found: Sequence[int | str | None], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether a port's shape is a free batch axis and `wanted`, free where that is None."""
+    return (
+        len(found) == 1 + len(wanted)
+        and not isinstance(found[0], int)
+        and all(
+            not isinstance(size, int) if want is None else size == want
+            for size, want in zip(found[1:], wanted, strict=True)
+        )
+    )
 
 
 def _check_head(session: Session, head: Head) -> None:
     distances = np.linspace(0, 4, 17, dtype=np.float32)
     try:
-        (scores,) = session.run(None, {input_name(session): distances})
+        (scores,) = session.run(None, {session.get_inputs()[0].name: distances})
     except Exception as error:
         raise BundleRefused(f"{head.file}: expected distances (n,) → scores (n,)") from error
     expected = expit(head.bias - head.weight * distances)
@@ -156,28 +192,64 @@ def read_cohort(content: bytes, manifest: Manifest) -> Array:
     return cohort
 
 
+def pack_inputs(side: Side, inputs: Sequence[Windows]) -> dict[str, npt.NDArray[np.generic]]:
+    """Return test inputs of a side as the arrays that `test_vectors.npz` keeps them in.
+
+    All windows flat, one after the other, and of each window whose it is and its shape.
+    """
+    windows = [(owner, one) for owner, sample in enumerate(inputs) for one in sample]
+    return {
+        f"inputs_{side}": np.concatenate([one.ravel() for _, one in windows]),
+        f"shapes_{side}": np.array([one.shape for _, one in windows], np.int64),
+        f"owners_{side}": np.array([owner for owner, _ in windows], np.int64),
+    }
+
+
+def _unpack_inputs(side: Side, arrays: dict[str, npt.NDArray[np.generic]]) -> list[Windows]:
+    """Return what `pack_inputs` packed; of images, the plain array (n, c, h, w) will do."""
+    inputs = arrays[f"inputs_{side}"]
+    if f"shapes_{side}" not in arrays:
+        return [(one,) for one in inputs.astype(np.float32)]
+    shapes = arrays[f"shapes_{side}"].astype(np.int64)
+    ends = shapes.prod(axis=1).cumsum()
+    if len(ends) == 0 or ends[-1] != len(inputs):
+        raise ValueError
+    windows = [
+        flat.reshape(shape)
+        for flat, shape in zip(np.split(inputs, ends[:-1]), shapes, strict=True)
+    ]
+    owners = arrays[f"owners_{side}"].astype(np.int64)
+    return [
+        tuple(one for one, owner in zip(windows, owners, strict=True) if owner == sample)
+        for sample in range(owners.max() + 1)
+    ]
+
+
 def _check_test_vectors(comparator: Comparator, content: bytes) -> None:
     arrays = _read_arrays(TEST_VECTORS, content)
     sides: tuple[Side, ...] = ("a",) if comparator.manifest.tied else ("a", "b")
     for side in sides:
         try:
-            inputs = arrays[f"inputs_{side}"].astype(np.float32)
+            inputs = _unpack_inputs(side, arrays)
             expected = arrays[f"embeddings_{side}"].astype(np.float32)
-        except KeyError as error:
+        except (KeyError, ValueError, IndexError) as error:
             raise BundleRefused(f"{TEST_VECTORS}: no inputs and embeddings of {side}") from error
-        if len(inputs) < 2 or len(inputs) != len(expected):
+        if len(inputs) < 2 or len(inputs) != len(expected) or not all(inputs):
             raise BundleRefused(f"{TEST_VECTORS}: expected at least 2 inputs, each embedded")
+        lengths = {window.shape[-1] for sample in inputs for window in sample}
+        if comparator.tells_padding(side) and len(lengths) < 2:
+            raise BundleRefused(f"{TEST_VECTORS}: expected inputs of more than one length")
         try:
             batch = comparator.embed(inputs, side)
             again = comparator.embed(inputs, side)
-            single = np.concatenate([comparator.embed(one[None], side) for one in inputs])
+            single = np.concatenate([comparator.embed([one], side) for one in inputs])
         except Degenerate as error:
             raise BundleRefused(f"side {side} embeds a test vector to nothing") from error
         except Exception as error:
             raise BundleRefused(f"side {side} cannot embed its test vectors") from error
         for finding, found in (
             ("does not reproduce its test vectors", batch),
-            ("embeds an input in a batch other than alone", single),
+            ("embeds an input in a batch, or padded, other than alone", single),
             ("embeds the same input differently from run to run", again),
         ):
             reference = expected if found is batch else batch

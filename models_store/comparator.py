@@ -1,17 +1,17 @@
 """A loaded bundle: samples → embeddings, distances → scores."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from models_store.image import ImageLimits, prepare_image
 from models_store.manifest import BundleRefused, Manifest, Side
-from models_store.sample import Degenerate, Sample, WrongModality
+from models_store.preparation import Windows, embed_windows, together
+from models_store.sample import Degenerate, Sample, SampleLimits, WrongModality
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,6 +21,9 @@ Array = npt.NDArray[np.float32]
 Session: TypeAlias = "onnxruntime.InferenceSession"
 
 NORM_TOLERANCE = 1e-3
+
+MOST_WINDOWS = 64
+"""How many windows of long samples go into one model run, where there are more than samples."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -37,16 +40,17 @@ class Comparator:
     digest: str
     provider: str
     cohort: Array
-    limits: ImageLimits
+    limits: SampleLimits
     _sessions: Mapping[Side, Session]
+    _prepare: Mapping[Side, Callable[[bytes], Windows]]
 
     @property
     def title(self) -> str:
         """`name@version`."""
         return self.manifest.title
 
-    def prepare(self, sample: Sample, side: Side = "a") -> Array:
-        """Return the encoder input of a sample, float32, without the batch axis.
+    def prepare(self, sample: Sample, side: Side = "a") -> Windows:
+        """Return what the encoder is given of a sample.
 
         Raises WrongModality, Undecodable or SampleOutOfBounds.
         """
@@ -55,17 +59,39 @@ class Comparator:
             raise WrongModality(
                 f"side {side} of {self.title} compares {encoder.modality}, got {sample.modality}"
             )
-        return prepare_image(sample.content, encoder.input, self.limits)
+        return self._prepare[side](sample.content)
 
-    def embed(self, inputs: Array, side: Side = "a") -> Array:
-        """Return the embeddings of prepared inputs: (n, …) → (n, dimension).
+    def embed(self, inputs: Sequence[Windows], side: Side = "a") -> Array:
+        """Return the embeddings of n prepared samples: (n, dimension).
 
-        Raises Degenerate if an input has no finite, non-zero embedding.
+        A sample of several windows gets the mean of their embeddings, of norm 1 again where the
+        comparator normalises. Raises Degenerate if one has no finite, non-zero embedding.
         """
-        (embeddings,) = self._sessions[side].run(None, {input_name(self._sessions[side]): inputs})
+        session, spec = self._sessions[side], self.manifest.encoders[side].input
+
+        def run(windows: list[npt.NDArray[Any]]) -> Array:
+            given = together(spec, windows)
+            ports = [port.name for port in session.get_inputs()]
+            # An image is the one input, whatever that is called.
+            feeds = dict(zip(ports, given.values(), strict=False)) if len(ports) == 1 else given
+            (found,) = session.run(None, feeds)
+            return np.asarray(found, np.float32)
+
+        embeddings = embed_windows(
+            inputs,
+            run,
+            most=max(MOST_WINDOWS, len(inputs)),
+            lengths_may_differ=self.tells_padding(side),
+            normalised=self.manifest.normalised,
+        )
         if not usable(embeddings).all():
             raise Degenerate("expected an input that leads to a finite, non-zero embedding")
         return np.ascontiguousarray(embeddings, np.float32)
+
+    def tells_padding(self, side: Side) -> bool:
+        """Return whether the encoder is told where padding begins, so that lengths may differ."""
+        ports = {port.name for port in self._sessions[side].get_inputs()}
+        return bool({"length", "attention_mask"} & ports)
 
     def accept(self, embedding: npt.ArrayLike) -> Array:
         """Return a ready embedding as float32 of shape (dimension,), if search can compare it.
@@ -117,12 +143,6 @@ def usable(embeddings: Array) -> npt.NDArray[np.bool_]:
     nonzero = np.square(embeddings, dtype=np.float64).sum(axis=1) > 1e-12
     result: npt.NDArray[np.bool_] = finite & nonzero
     return result
-
-
-def input_name(session: Session) -> str:
-    """Return the name of a session's first input."""
-    name: str = session.get_inputs()[0].name
-    return name
 
 
 def open_session(name: str, model: bytes, device: Device, threads: int) -> Session:

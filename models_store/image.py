@@ -1,14 +1,13 @@
 """Image bytes → encoder input, the same at training and serving."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from models_store.manifest import ImageInput
-from models_store.sample import SampleOutOfBounds, Undecodable
+from models_store.sample import SampleLimits, SampleOutOfBounds, Undecodable
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")
 """What is decoded; everything else Pillow can read stays closed, EPS's interpreter included."""
@@ -25,15 +24,7 @@ FAINTEST_CONTENT = 32
 Pixels = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLimits:
-    """What is refused from the header, before a pixel is decoded."""
-
-    pixels: int = 25_000_000
-    aspect_ratio: float = 20.0
-
-
-def prepare_image(content: bytes, spec: ImageInput, limits: ImageLimits) -> Pixels:
+def prepare_image(content: bytes, spec: ImageInput, limits: SampleLimits) -> Pixels:
     """Return the encoder input of one image: float32 of shape (channels, height, width).
 
     Orientation from EXIF is applied, transparency is laid on the spec's background, 16-bit
@@ -94,7 +85,7 @@ def _background(spec: ImageInput) -> int | tuple[int, int, int]:
     return spec.background if spec.mode == "L" else (spec.background,) * 3
 
 
-def _check_bounds(size: tuple[int, int], limits: ImageLimits) -> None:
+def _check_bounds(size: tuple[int, int], limits: SampleLimits) -> None:
     width, height = size
     if width * height > limits.pixels:
         raise SampleOutOfBounds(f"expected at most {limits.pixels} pixels, got {width}×{height}")
@@ -115,7 +106,7 @@ def _flatten(image: Image.Image, spec: ImageInput) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def thumbnail(content: bytes, spec: ImageInput, limits: ImageLimits, side: int = 64) -> bytes:
+def thumbnail(content: bytes, spec: ImageInput, limits: SampleLimits, side: int = 64) -> bytes:
     """Return an image as a PNG of at most `side` pixels each way, for people to look at.
 
     Raises Undecodable or SampleOutOfBounds.

@@ -71,12 +71,77 @@ class ImageInput(_Card):
         return self
 
 
+class AudioInput(_Card):
+    """Pre-processing of audio, as data: decode → one channel → `sample_rate` → windows.
+
+    The encoder receives float32 `waveform` (batch, time) in [-1, 1] and, if it takes it, int64
+    `length` (batch,): what follows the length is padding. Audio longer than `window` seconds is
+    cut into windows every `hop` seconds, the last one at the end, and its embedding is the mean
+    of theirs: nothing is cropped away. Audio shorter than a window stays as long as it is
+    (`short="keep"`), or is filled up with silence (`short="pad"`: the encoder needs no `length`).
+    """
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: int = Field(ge=4000, le=96_000)
+    window: float = Field(gt=0, le=60)
+    hop: float = Field(gt=0, le=60)
+    short: Literal["keep", "pad"] = "keep"
+
+    @property
+    def frames(self) -> int:
+        """The number of values in a whole window."""
+        return round(self.window * self.sample_rate)
+
+    @model_validator(mode="after")
+    def _windows_leave_nothing_out(self) -> Self:
+        if self.hop > self.window:
+            raise ValueError("hop must not be longer than window")
+        return self
+
+
+class TextInput(_Card):
+    """Pre-processing of text, as data: UTF-8 → the tokens of a `tokenizer.json` → windows.
+
+    The encoder receives int64 `input_ids` and `attention_mask` (batch, tokens). Text longer than
+    `max_tokens` is cut into windows that overlap by `overlap` tokens, and its embedding is the
+    mean of theirs.
+    """
+
+    kind: Literal["text"] = "text"
+    tokenizer: str = "tokenizer.json"
+    max_tokens: int = Field(ge=4, le=8192)
+    overlap: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _windows_move_on(self) -> Self:
+        if 2 * self.overlap >= self.max_tokens:
+            raise ValueError("overlap must be less than half of max_tokens")
+        return self
+
+
+Input = Annotated[ImageInput | AudioInput | TextInput, Field(discriminator="kind")]
+
+
 class Encoder(_Card):
     """One side of a comparator: which file embeds it, and what that file is given."""
 
     modality: Modality
     file: str = "encoder.onnx"
-    input: ImageInput
+    input: Input
+
+    @model_validator(mode="before")
+    @classmethod
+    def _input_is_of_that_kind(cls, given: object) -> object:
+        """Let `input` leave its kind to the modality."""
+        if isinstance(given, dict) and isinstance(given.get("input"), dict):
+            return given | {"input": {"kind": given.get("modality")} | given["input"]}
+        return given
+
+    @model_validator(mode="after")
+    def _is_of_one_modality(self) -> Self:
+        if self.input.kind != self.modality:
+            raise ValueError(f"an encoder of {self.modality} cannot take {self.input.kind}")
+        return self
 
 
 class Head(_Card):
@@ -225,6 +290,8 @@ class Manifest(_Card):
         if self.distance == "cosine" and not self.normalised:
             raise ValueError("cosine distance needs normalised embeddings")
         named = {encoder.file for encoder in self.encoders.values()} | {self.head.file}
+        inputs = [encoder.input for encoder in self.encoders.values()]
+        named |= {spec.tokenizer for spec in inputs if isinstance(spec, TextInput)}
         if missing := sorted(named - set(self.files)):
             raise ValueError(f"files gives no digest of {', '.join(missing)}")
         return self

@@ -29,6 +29,17 @@ class ReadyEmbedding:
 Given = Sample | ReadyEmbedding
 
 
+@dataclass(frozen=True, slots=True)
+class SampleLimits:
+    """What one sample may be, known from its header before it is decoded wherever that can be."""
+
+    pixels: int = 25_000_000
+    aspect_ratio: float = 20.0
+    seconds: float = 120.0
+    channels: int = 8
+    characters: int = 20_000
+
+
 class Undecodable(Exception):
     """The bytes are not what a comparator of this modality can decode."""
 

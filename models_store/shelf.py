@@ -5,8 +5,8 @@ from pathlib import Path
 
 from models_store.bundle import open_bundle
 from models_store.comparator import Comparator, Device
-from models_store.image import ImageLimits
 from models_store.manifest import BundleRefused
+from models_store.sample import SampleLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def open_shelf(
     root: Path,
     device: Device = "cpu",
     threads: int = 0,
-    limits: ImageLimits = ImageLimits(),  # noqa: B008 - frozen
+    limits: SampleLimits = SampleLimits(),  # noqa: B008 - frozen
 ) -> Shelf:
     """Open every `<name>/<version>/` under a folder; one that is refused leaves the others be."""
     comparators: dict[str, Comparator] = {}

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from index import FaissGallery, Identifier
-from models_store import Comparator, ImageLimits, Shelf, newest, open_shelf
+from models_store import Comparator, SampleLimits, Shelf, newest, open_shelf
 from service.access import Door
 from service.calibrations import of_bundle, others_of_bundle
 from service.durable_redis import DurableRedis
@@ -202,7 +202,13 @@ def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
 
 
 def _open_shelf(settings: Settings) -> Shelf:
-    limits = ImageLimits(settings.max_pixels, settings.max_aspect_ratio)
+    limits = SampleLimits(
+        pixels=settings.max_pixels,
+        aspect_ratio=settings.max_aspect_ratio,
+        seconds=settings.max_audio_seconds,
+        channels=settings.max_audio_channels,
+        characters=settings.max_characters,
+    )
     shelf = open_shelf(settings.models_store, settings.device, settings.threads, limits)
     for comparator in shelf.comparators.values():
         log.info("comparator served", comparator=comparator.title, provider=comparator.provider)

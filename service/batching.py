@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 
-import numpy as np
-
 from models_store import Degenerate
 from models_store.comparator import Array
+from models_store.preparation import Windows
 
 
 class Overloaded(Exception):
@@ -28,7 +27,7 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    input: Array
+    input: Windows
     result: asyncio.Future[Embedded]
     since: float
 
@@ -43,7 +42,7 @@ class Batcher:
 
     def __init__(
         self,
-        embed: Callable[[Array], Array],
+        embed: Callable[[Sequence[Windows]], Array],
         executor: Executor,
         *,
         max_batch: int,
@@ -63,7 +62,7 @@ class Batcher:
         """How many samples wait."""
         return len(self._waiting)
 
-    async def embed(self, inputs: list[Array]) -> list[Embedded | Degenerate]:
+    async def embed(self, inputs: list[Windows]) -> list[Embedded | Degenerate]:
         """Return what became of each input, in their order.
 
         Raises Overloaded, before anything is queued, if not all of them can wait.
@@ -113,17 +112,17 @@ class Batcher:
                 batch.append(entry)
         return batch
 
-    def _embed_each(self, inputs: list[Array]) -> list[Array | Exception]:
+    def _embed_each(self, inputs: list[Windows]) -> list[Array | Exception]:
         """Embed together; if one of them cannot be, embed each alone to find which."""
         try:
-            return list(self._embed(np.stack(inputs)))
+            return list(self._embed(inputs))
         except Degenerate:
             if len(inputs) == 1:
                 raise
         results: list[Array | Exception] = []
         for one in inputs:
             try:
-                results.append(self._embed(one[None])[0])
+                results.append(self._embed([one])[0])
             except Degenerate as error:
                 results.append(error)
         return results

@@ -14,10 +14,10 @@ from models_store import (
     Degenerate,
     Given,
     ReadyEmbedding,
-    Sample,
     SampleOutOfBounds,
     Side,
     Undecodable,
+    Windows,
     WrongDimension,
     WrongModality,
 )
@@ -93,11 +93,7 @@ class Embedder:
         started = perf_counter()
         prepared = await self._prepare(comparator, side, given)
         timings: Timings = {"decode": perf_counter() - started}
-        inputs = {
-            i: one
-            for i, one in enumerate(prepared)
-            if isinstance(one, np.ndarray) and isinstance(given[i], Sample)
-        }
+        inputs = {i: one for i, one in enumerate(prepared) if isinstance(one, tuple)}
         found: list[Embedded | Degenerate] = []
         if inputs:
             batcher = self._batchers[comparator.title, side]
@@ -124,10 +120,10 @@ class Embedder:
 
     async def _prepare(
         self, comparator: Comparator, side: Side, given: Sequence[Given]
-    ) -> list[Array | Exception]:
+    ) -> list[Windows | Array | Exception]:
         """Return for each sample its encoder input, or the embedding that came, or the reason."""
 
-        def prepare(chunk: Sequence[Given]) -> list[Array | Exception]:
+        def prepare(chunk: Sequence[Given]) -> list[Windows | Array | Exception]:
             return [_prepare_one(comparator, side, one) for one in chunk]
 
         loop = asyncio.get_running_loop()
@@ -140,7 +136,7 @@ class Embedder:
         return [one for chunk in prepared for one in chunk]
 
 
-def _prepare_one(comparator: Comparator, side: Side, given: Given) -> Array | Exception:
+def _prepare_one(comparator: Comparator, side: Side, given: Given) -> Windows | Array | Exception:
     try:
         if isinstance(given, ReadyEmbedding):
             return comparator.accept(given.values)

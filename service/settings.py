@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     max_aspect_ratio: float = Field(
         20.0, ge=1, description="Longer side of an image by its shorter"
     )
+    max_audio_seconds: float = Field(120.0, gt=0, description="Seconds of one audio clip")
+    max_audio_channels: int = Field(8, gt=0, description="Channels of one audio clip")
+    max_characters: int = Field(20_000, gt=0, description="Characters of one text")
     max_metadata_bytes: int = Field(4096, gt=0, description="Bytes of an identity's metadata")
     max_batch: int = Field(64, gt=0, description="Samples in one model run")
     queue_length: int = Field(

@@ -1,4 +1,4 @@
-"""fit | evaluate | export: the offline work, each a command."""
+"""fit | evaluate | export | compare | pairs: the offline work, each a command."""
 
 import io
 import json
@@ -36,13 +36,19 @@ from index.roster import Score
 from models_store.bundle import open_bundle
 from models_store.comparator import Comparator
 from models_store.manifest import Distance, Metric, Provenance, TrainingSource
-from training.datasets import LabelledImages, open_collection, read_splits
+from models_store.preparation import preparation
+from models_store.sample import Sample, SampleLimits
+from training.compare import Line, markdown
+from training.compare import compare as compared
+from training.datasets import LabelledSamples, open_collection, read_splits
 from training.export import TrainedEncoder, export_bundle
-from training.fit import CHECKPOINT, Epoch, fitted, untrained
+from training.fit import CHECKPOINT, Epoch, fitted
 from training.fit import fit as train
-from training.networks import embed
+from training.networks import embed, untrained
+from training.pairs import Limits, draw_pairs, split_identities, write_pairs
 from training.recipe import Recipe, read_recipe
 from training.sampling import Rows
+from training.tasks import labelled_task
 
 EXAMPLES = 6  # test vectors in a bundle
 TURNED = 9  # samples of an identity by each quarter turn: 8 to enroll, and one to probe with
@@ -71,14 +77,14 @@ def fit(
     recipe = read_recipe(recipe_file)
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
-    images, held_out = (_images(recipe, data, split) for split in ("train", "val"))
+    samples, held_out = (_read(recipe, data, split) for split in ("train", "val"))
     if not resume:
         (out / CHECKPOINT).unlink(missing_ok=True)
     elif (out / CHECKPOINT).exists():
         console.print(f"resuming from {out / CHECKPOINT}")
 
     def validate(encoder: nn.Module) -> dict[str, float]:
-        embedded = _embedded(embed(encoder, held_out.pixels), held_out, np.negative)
+        embedded = _embedded(embed(encoder, held_out.inputs, recipe.input), held_out, np.negative)
         found = one_shot(embedded, recipe.seed, within_groups=True, trials=200)
         return {figure.name: figure.value for figure in found}
 
@@ -87,7 +93,7 @@ def fit(
 
     train(
         recipe,
-        images,
+        labelled_task(recipe, samples, fabric.global_rank),
         out,
         fabric,
         validate=validate,
@@ -111,12 +117,12 @@ def evaluate(
 ) -> None:
     """Measure a bundle on labelled files: pairs, open set, one-shot, clustering."""
     comparator = open_bundle(bundle)
-    images = _evaluation_images(comparator, data, split)
-    console.print(f"{len(images)} samples of {len(images.identities)} identities")
-    samples = _samples(comparator, images)
+    read = _evaluated(comparator, data, split)
+    console.print(f"{len(read)} samples of {len(read.identities)} identities")
+    samples = _embedded_samples(comparator, read)
     with _progress() as told:
         report = measured(samples, seed, told)
-    figures = (*figures_in(report), *_controls(comparator, images, seed))
+    figures = (*figures_in(report), *_controls(comparator, read, seed))
     _print_figures(comparator.title, figures)
     for warning in report.about.warnings:
         console.print(f"note: {warning}", markup=False)
@@ -133,7 +139,7 @@ def evaluate(
             out / "samples.npz",  # what the measurements in evaluation/ read
             embeddings=samples.embedded.embeddings,
             identities=np.array(samples.identities)[samples.embedded.labels],
-            groups=np.array(images.group_names)[images.groups],
+            groups=np.array(read.group_names)[read.groups],
         )
         console.print(f"figures, report and embeddings: {out}")
 
@@ -147,24 +153,24 @@ def export(
 ) -> None:
     """Calibrate a fitted encoder on the validation identities and write its bundle."""
     recipe = read_recipe(recipe_file)
-    images = _images(recipe, data, "val")
+    samples = _read(recipe, data, "val")
     encoder = fitted(recipe, run)
-    embeddings = embed(encoder, images.pixels)
-    held_back = np.isin(images.identities, recipe.data.held_back)
-    free = ~held_back[images.labels]
+    embeddings = embed(encoder, samples.inputs, recipe.input)
+    held_back = np.isin(samples.identities, recipe.data.held_back)
+    free = ~held_back[samples.labels]
     calibrated = calibrate(
-        _embedded(embeddings, images, np.negative).only(free),
+        _embedded(embeddings, samples, np.negative).only(free),
         recipe.seed,
-        _turned(encoder, images.only(free)) if recipe.batches.quarter_turns else None,
+        _turned(encoder, samples.only(free), recipe) if recipe.batches.quarter_turns else None,
     )
-    embedded = _embedded(embeddings, images, score_of(calibrated.head))
-    blank = replace(embedded, embeddings=embed(untrained(recipe), images.pixels))
+    embedded = _embedded(embeddings, samples, score_of(calibrated.head))
+    blank = replace(embedded, embeddings=embed(untrained(recipe), samples.inputs, recipe.input))
     with _progress() as told:
         metrics = (*figures_of(embedded, recipe.seed, told), *controls(blank, recipe.seed))
     comparator = export_bundle(
         out,
         TrainedEncoder(
-            encoder, recipe.input, images.pixels[:: len(images) // EXAMPLES][:EXAMPLES]
+            encoder, recipe.input, samples.inputs[:: len(samples) // EXAMPLES][:EXAMPLES]
         ),
         name=recipe.name,
         version=recipe.version,
@@ -173,7 +179,7 @@ def export(
         distance="cosine",
         normalised=True,
         calibrated=calibrated,
-        cohort=_strangers(encoder, images.only(free)),
+        cohort=_strangers(embeddings[free], samples.only(free)),
         metrics=metrics,
         provenance=_provenance(recipe),
         words=recipe.card,
@@ -182,8 +188,61 @@ def export(
     console.print(f"{out}: {comparator.digest}")
 
 
-def _images(recipe: Recipe, root: Path | None, split: str) -> LabelledImages:
-    """Return a split's images; say what is broken."""
+@app.command()
+def compare(
+    recipe_file: RecipeFile,
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Fits and table go here.")] = Path("runs/losses"),
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+) -> None:
+    """Fit each of a recipe's losses alone, and table what it comes to on held-out identities."""
+    recipe = read_recipe(recipe_file)
+    fabric = Fabric(accelerator=accelerator, devices=1)
+    fabric.launch()
+    samples, held_out = (_read(recipe, data, split) for split in ("train", "val"))
+
+    def shown(batches: Iterable[Rows], caption: str, count: int) -> Iterable[Rows]:
+        return track(batches, caption, count, transient=True, disable=not console.is_terminal)
+
+    lines: list[Line] = []
+    for line in compared(recipe, samples, held_out, out, fabric, shown):
+        lines.append(line)
+        console.print(f"{len(lines)}/{1 + len(recipe.losses)}  {line}", highlight=False)
+    write_whole(out / "table.md", markdown(lines))
+    print(markdown(lines))
+
+
+@app.command()
+def pairs(
+    data: Annotated[Path, typer.Argument(help="A folder of folders, a zip of one, or idx files.")],
+    out: Annotated[Path, typer.Option(help="A folder for train.tsv and val.tsv.")],
+    count: Annotated[int, typer.Option(min=1, help="Pairs of each split, at most.")] = 100_000,
+    positive_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of genuine.")] = 0.5,
+    val_share: Annotated[float, typer.Option(min=0, max=1, help="Of the identities.")] = 0.2,
+    at_least: Annotated[int, typer.Option(min=1, help="Samples of an identity, else none.")] = 1,
+    at_most: Annotated[int | None, typer.Option(min=1, help="Samples of an identity.")] = None,
+    *,
+    strict: Annotated[bool, typer.Option(help="Rather fewer pairs than another rate.")] = False,
+    seed: int = 0,
+) -> None:
+    """Write manifests of labelled pairs (a, b, same); no identity is in both splits."""
+    files = open_collection(data).files
+    labels = np.unique([file.identity for file in files], return_inverse=True)[1].astype(np.int64)
+    names = [file.path for file in files]
+    limits = Limits(positive_rate, at_least, at_most, strict)
+    out.mkdir(parents=True, exist_ok=True)
+    splits = zip(("train", "val"), split_identities(labels, val_share, seed), strict=True)
+    for split, rows in splits:
+        drawn = draw_pairs(labels[rows], count, limits, seed)
+        write_pairs(out / f"{split}.tsv", [names[row] for row in rows], drawn)
+        console.print(
+            f"{out / split}.tsv: {len(drawn)} pairs, {drawn.positive_rate:.4f} of them genuine, "
+            f"of {len(rows)} samples of {len(np.unique(labels[rows]))} identities; seed {seed}"
+        )
+
+
+def _read(recipe: Recipe, root: Path | None, split: str) -> LabelledSamples:
+    """Return a split's samples; say what is broken."""
     root = root or recipe.data.root
     splits = read_splits(recipe.data.splits, root)
     collection = open_collection(root / recipe.data.files).chosen(
@@ -191,43 +250,48 @@ def _images(recipe: Recipe, root: Path | None, split: str) -> LabelledImages:
     )
     if split == "val" and recipe.data.validation_samples:
         collection = collection.first(recipe.data.validation_samples)
-    return _reported(collection.images(recipe.input, lambda files: _shown(files, f"read {split}")))
+    prepare = preparation(recipe.input, SampleLimits(), lambda name: (root / name).read_bytes())
+    return _reported(collection.samples(prepare, lambda files: _shown(files, f"read {split}")))
 
 
-def _evaluation_images(comparator: Comparator, data: Path | None, split: str) -> LabelledImages:
+def _evaluated(comparator: Comparator, data: Path | None, split: str) -> LabelledSamples:
     """Return a split of the bundle's own data set where `data` holds it, else all of `data`."""
     manifest, recipe = comparator.manifest, _recipe_of(comparator)
     if recipe and (data is None or (data / recipe.data.files).exists()):
-        return _images(recipe, data, split)
+        return _read(recipe, data, split)
     if data is None:
         raise typer.BadParameter(f"{manifest.title} names no data of its own: give --data")
-    collection = open_collection(data)
-    spec = manifest.encoders["a"].input
-    return _reported(collection.images(spec, lambda files: _shown(files, "read")))
+    return _reported(
+        open_collection(data).samples(
+            lambda content: comparator.prepare(Sample(content)),
+            lambda files: _shown(files, "read"),
+        )
+    )
 
 
-def _reported(images: LabelledImages) -> LabelledImages:
-    for problem in images.broken:
+def _reported(samples: LabelledSamples) -> LabelledSamples:
+    for problem in samples.broken:
         console.print(f"left out: {problem}")
-    return images
+    return samples
 
 
-def _samples(comparator: Comparator, images: LabelledImages) -> Samples:
-    """Return the images as the bundle embeds them, with their names and pictures."""
-    blocks = np.array_split(images.pixels, max(1, len(images) // 256))
+def _embedded_samples(comparator: Comparator, read: LabelledSamples) -> Samples:
+    """Return samples as the bundle embeds them, with their names and pictures."""
+    blocks = [read.inputs[i : i + 256] for i in range(0, len(read), 256)]
     embeddings = np.concatenate([comparator.embed(block) for block in _shown(blocks, "embed")])
-    identities = np.array(images.identities)[images.labels]
-    groups = np.array(images.group_names)[images.groups]
+    identities = np.array(read.identities)[read.labels]
+    groups = np.array(read.group_names)[read.groups]
+    is_image = comparator.manifest.encoders["a"].modality == "image"
     return labelled(
         embeddings,
         identities,
         as_served(comparator.manifest, comparator.digest, comparator.cohort),
         # A folder of folders without folders around them has a group for each identity.
-        groups=groups if len(images.group_names) < len(images.identities) else None,
-        drawers=images.drawers if len(np.unique(images.drawers)) > 1 else None,
-        names=[f"{i} {drawer}" for i, drawer in zip(identities, images.drawers, strict=True)],
+        groups=groups if len(read.group_names) < len(read.identities) else None,
+        drawers=read.drawers if len(np.unique(read.drawers)) > 1 else None,
+        names=[f"{i} {drawer}" for i, drawer in zip(identities, read.drawers, strict=True)],
         title=comparator.title,
-        picture=lambda row: _png(images.pixels[row]),
+        picture=(lambda row: _png(read.inputs[row][0])) if is_image else (lambda _: None),
     )
 
 
@@ -248,28 +312,28 @@ def _recipe_of(comparator: Comparator) -> Recipe | None:
         return None
 
 
-def _controls(comparator: Comparator, images: LabelledImages, seed: int) -> Iterable[Metric]:
+def _controls(comparator: Comparator, read: LabelledSamples, seed: int) -> Iterable[Metric]:
     """Return the figures of the bundle's network before it learnt anything, if it has a recipe."""
     recipe = _recipe_of(comparator)
     if recipe is None:
         return ()
-    blank = embed(untrained(recipe), images.pixels)
-    return controls(_embedded(blank, images, comparator.score, comparator.manifest.distance), seed)
+    blank = embed(untrained(recipe), read.inputs, recipe.input)
+    return controls(_embedded(blank, read, comparator.score, comparator.manifest.distance), seed)
 
 
 def _embedded(
-    embeddings: Embeddings, images: LabelledImages, score: Score, metric: Distance = "cosine"
+    embeddings: Embeddings, read: LabelledSamples, score: Score, metric: Distance = "cosine"
 ) -> Embedded:
-    return Embedded(embeddings, images.labels, images.groups, images.drawers, metric, score)
+    return Embedded(embeddings, read.labels, read.groups, read.drawers, metric, score)
 
 
-def _strangers(encoder: nn.Module, images: LabelledImages) -> Embeddings:
+def _strangers(embeddings: Embeddings, read: LabelledSamples) -> Embeddings:
     """Return one embedding (m, d) of each identity, of the drawers in turn."""
-    rows = [np.flatnonzero(images.labels == i) for i in range(len(images.identities))]
-    return embed(encoder, images.pixels[[own[i % len(own)] for i, own in enumerate(rows)]])
+    rows = [np.flatnonzero(read.labels == i) for i in range(len(read.identities))]
+    return embeddings[[own[i % len(own)] for i, own in enumerate(rows)]]
 
 
-def _turned(encoder: nn.Module, images: LabelledImages) -> Embedded:
+def _turned(encoder: nn.Module, read: LabelledSamples, recipe: Recipe) -> Embedded:
     """Return some samples of each identity by each quarter turn, which makes it somebody else.
 
     They are less alike to upright characters than upright strangers are, so a cohort of them
@@ -277,15 +341,19 @@ def _turned(encoder: nn.Module, images: LabelledImages) -> Embedded:
     probe by, they make the large galleries that upright characters are too few for.
     """
     rows = np.concatenate(
-        [np.flatnonzero(images.labels == i)[:TURNED] for i in range(len(images.identities))]
+        [np.flatnonzero(read.labels == i)[:TURNED] for i in range(len(read.identities))]
     )
     turns = (1, 2, 3)
-    pixels = np.concatenate([np.rot90(images.pixels[rows], turn, axes=(2, 3)) for turn in turns])
+    turned = [
+        (np.ascontiguousarray(np.rot90(read.inputs[row][0], turn, axes=(1, 2))),)
+        for turn in turns
+        for row in rows
+    ]
     return Embedded(
-        embed(encoder, np.ascontiguousarray(pixels)),
-        np.concatenate([images.labels[rows] + turn * len(images.identities) for turn in turns]),
-        np.tile(images.groups[rows], len(turns)),
-        np.tile(images.drawers[rows], len(turns)),
+        embed(encoder, turned, recipe.input),
+        np.concatenate([read.labels[rows] + turn * len(read.identities) for turn in turns]),
+        np.tile(read.groups[rows], len(turns)),
+        np.tile(read.drawers[rows], len(turns)),
         "cosine",
         np.negative,
     )

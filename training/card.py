@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from models_store.manifest import Manifest, Metric
+from models_store.manifest import AudioInput, ImageInput, Input, Manifest, Metric
 from training.recipe import Card
 
 
@@ -11,7 +11,7 @@ def card(manifest: Manifest, cohort: int, words: Card) -> str:
     """Return the card in Markdown, headed by the YAML that Hugging Face reads."""
     m = manifest
     sources = m.provenance.sources
-    spec = m.encoders["a"].input
+    sides = {"": m.encoders["a"]} if m.tied else {f" {side}": e for side, e in m.encoders.items()}
     norm = "norm 1, " if m.normalised else ""
     head = {
         "license": m.licence.lower(),
@@ -30,7 +30,7 @@ def card(manifest: Manifest, cohort: int, words: Card) -> str:
             "",
             m.description,
             "",
-            f"- input: {m.encoders['a'].modality}, {spec.width} × {spec.height}, {spec.mode}",
+            *(f"- input{side}: {_taken(encoder.input)}" for side, encoder in sides.items()),
             f"- embedding: {m.dimension} numbers, {norm}{m.distance} distance",
             f"- score: sigmoid({m.head.bias:.4g} - {m.head.weight:.4g} × distance)",
             f"- cohort: {cohort} strangers",
@@ -83,3 +83,13 @@ def _table(metrics: tuple[Metric, ...]) -> list[str]:
 
 def _span(metric: Metric) -> str:
     return "–".join(f"{end:.4f}" for end in metric.interval) if metric.interval else ""
+
+
+def _taken(spec: Input) -> str:
+    match spec:
+        case ImageInput():
+            return f"image, {spec.width} × {spec.height}, {spec.mode}"
+        case AudioInput():
+            return f"audio at {spec.sample_rate} Hz, windows of {spec.window:g} s"
+        case _:
+            return f"text, windows of {spec.max_tokens} tokens"

@@ -8,13 +8,13 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
-from models_store.image import ImageLimits, prepare_image
-from models_store.manifest import ImageInput
+from models_store.preparation import Windows
 from models_store.sample import SampleOutOfBounds, Undecodable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
@@ -35,14 +35,14 @@ class LabelledFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImages:
-    """Images ready for an encoder, and whose they are; row i of every field is image i.
+class LabelledSamples:
+    """Samples ready for an encoder, and whose they are; row i of every field is sample i.
 
     `labels` are positions in `identities`, `groups` positions in `group_names`. `broken` lists
     the files that could not be decoded and are left out.
     """
 
-    pixels: npt.NDArray[np.float32]  # (n, c, h, w)
+    inputs: tuple[Windows, ...]  # n
     labels: npt.NDArray[np.int64]  # (n,)
     groups: npt.NDArray[np.int64]  # (n,)
     drawers: npt.NDArray[np.str_]  # (n,)
@@ -51,15 +51,15 @@ class LabelledImages:
     broken: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        """The number of images."""
+        """The number of samples."""
         return len(self.labels)
 
-    def only(self, rows: npt.NDArray[np.bool_]) -> "LabelledImages":
-        """Return the chosen images, labels renumbered so that each stands for someone."""
+    def only(self, rows: npt.NDArray[np.bool_]) -> "LabelledSamples":
+        """Return the chosen samples, labels renumbered so that each stands for someone."""
         kept, labels = np.unique(self.labels[rows], return_inverse=True)
         kept_groups, groups = np.unique(self.groups[rows], return_inverse=True)
-        return LabelledImages(
-            self.pixels[rows],
+        return LabelledSamples(
+            tuple(compress(self.inputs, rows)),
             labels.astype(np.int64),
             groups.astype(np.int64),
             self.drawers[rows],
@@ -92,19 +92,24 @@ class Collection:
                 kept.append(file)
         return Collection(tuple(kept), self.read)
 
-    def images(self, spec: ImageInput, progress: Progress = iter) -> LabelledImages:
-        """Return all images as the encoder gets them when served; broken ones are reported."""
-        pixels, kept, broken = [], [], []
+    def samples(
+        self, prepare: Callable[[bytes], Windows], progress: Progress = iter
+    ) -> LabelledSamples:
+        """Return all samples as the encoder gets them when served; broken ones are reported.
+
+        `prepare` is `models_store.preparation` for the encoder.
+        """
+        inputs, kept, broken = [], [], []
         for file in progress(self.files):
             try:
-                pixels.append(prepare_image(self.read(file.path), spec, ImageLimits()))
+                inputs.append(prepare(self.read(file.path)))
                 kept.append(file)
             except (Undecodable, SampleOutOfBounds) as error:
                 broken.append(f"{file.path}: {error}")
         identities = sorted({file.identity for file in kept})
         group_names = sorted({file.group for file in kept})
-        return LabelledImages(
-            np.stack(pixels) if pixels else np.empty((0, *spec.shape), np.float32),
+        return LabelledSamples(
+            tuple(inputs),
             np.searchsorted(identities, [file.identity for file in kept]).astype(np.int64),
             np.searchsorted(group_names, [file.group for file in kept]).astype(np.int64),
             np.array([file.drawer for file in kept], np.str_),

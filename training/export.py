@@ -2,10 +2,12 @@
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from torch import nn
 
 from evaluation.calibration import Calibrated
 from index.gallery import Embeddings
-from models_store.bundle import CARD, COHORT, TEST_VECTORS, open_bundle
+from models_store.bundle import CARD, COHORT, TEST_VECTORS, open_bundle, pack_inputs
 from models_store.comparator import Comparator
 from models_store.manifest import (
     MANIFEST_NAME,
@@ -26,16 +28,17 @@ from models_store.manifest import (
     Encoder,
     Head,
     ImageInput,
+    Input,
     Manifest,
     Metric,
     Provenance,
     Side,
+    TextInput,
 )
+from models_store.preparation import Windows, together
 from training.card import card
 from training.networks import embed
 from training.recipe import Card
-
-Vectors = dict[str, npt.NDArray[np.float32]]
 
 OPSET = 18
 HEAD = "head.onnx"
@@ -45,11 +48,16 @@ PARITY = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class TrainedEncoder:
-    """A module (n, c, h, w) → (n, d), what it is fed, and 2 to 8 inputs to prove it by."""
+    """A module, what it is fed, and 2 to 8 prepared samples to prove it by.
+
+    The module takes what `models_store.preparation.together` gives, in that order, and returns
+    embeddings (n, d). A text encoder brings its `tokenizer`, the bytes of a `tokenizer.json`.
+    """
 
     module: nn.Module
-    input: ImageInput
-    examples: npt.NDArray[np.float32]  # (n, c, h, w)
+    input: Input
+    examples: Sequence[Windows]
+    tokenizer: bytes = b""
 
 
 def export_bundle(
@@ -84,7 +92,8 @@ def export_bundle(
     with TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
         draft = Path(scratch) / folder.name
         draft.mkdir()
-        vectors: Vectors = {}
+        vectors: dict[str, npt.NDArray[Any]] = {}
+        embeddings: dict[Side, Embeddings] = {}
         encoders: dict[Side, Encoder] = {}
         for side, encoder in sides.items():
             file = "encoder.onnx" if b is None else f"encoder_{side}.onnx"
@@ -95,10 +104,13 @@ def export_bundle(
                 "kindred.schema": str(SCHEMA_VERSION),
                 "license": licence,
             }
-            vectors[f"inputs_{side}"] = encoder.examples
-            vectors[f"embeddings_{side}"] = embeddings = embed(encoder.module, encoder.examples)
-            _write_encoder(draft / file, encoder, embeddings.shape[1], labels)
-            encoders[side] = Encoder(modality="image", file=file, input=encoder.input)
+            embeddings[side] = embed(encoder.module, encoder.examples, encoder.input)
+            vectors |= pack_inputs(side, encoder.examples)
+            vectors[f"embeddings_{side}"] = embeddings[side]
+            _write_encoder(draft / file, encoder, embeddings[side].shape[1], labels)
+            if isinstance(encoder.input, TextInput):
+                (draft / encoder.input.tokenizer).write_bytes(encoder.tokenizer)
+            encoders[side] = Encoder(modality=encoder.input.kind, file=file, input=encoder.input)
         onnx.save(_head_graph(calibrated.head), draft / HEAD)
         np.savez_compressed(draft / TEST_VECTORS, allow_pickle=False, **vectors)
         np.savez_compressed(
@@ -112,7 +124,7 @@ def export_bundle(
             description=description,
             licence=licence,
             encoders={"a": encoders["a"], "b": encoders["b" if b else "a"]},
-            dimension=vectors["embeddings_a"].shape[1],
+            dimension=embeddings["a"].shape[1],
             normalised=normalised,
             distance=distance,
             head=calibrated.head,
@@ -125,7 +137,7 @@ def export_bundle(
         (draft / CARD).write_text(card(manifest, len(cohort), words))
         manifest = manifest.model_copy(update={"files": _digests(draft)})
         (draft / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
-        comparator = _opened(draft, vectors)
+        comparator = _opened(draft, sides, embeddings)
         draft.rename(folder)
     return comparator
 
@@ -133,18 +145,25 @@ def export_bundle(
 def _write_encoder(
     path: Path, encoder: TrainedEncoder, dimension: int, labels: dict[str, str]
 ) -> None:
-    """Write the module as ONNX: `image` (batch, c, h, w) → `embedding` (batch, d)."""
+    """Write the module as ONNX: its inputs by name → `embedding` (batch, d)."""
+    windows = [encoder.examples[i][0] for i in range(2)]
+    inputs = together(encoder.input, windows)
+    free = {name: {0: "batch"} for name in (*inputs, "embedding")}
+    if not isinstance(encoder.input, ImageInput):
+        free |= {
+            name: {0: "batch", 1: "time"} for name, values in inputs.items() if values.ndim > 1
+        }
     with warnings.catch_warnings():
         # The TorchScript exporter is deprecated, and the better one here: 1 s for 7, and its
         # nodes do not carry the paths of the machine that exported them.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             encoder.module.eval(),
-            (torch.from_numpy(encoder.examples[:2]),),
+            tuple(torch.from_numpy(values) for values in inputs.values()),
             path,
-            input_names=["image"],
+            input_names=list(inputs),
             output_names=["embedding"],
-            dynamic_axes={"image": {0: "batch"}, "embedding": {0: "batch"}},
+            dynamic_axes=free,
             opset_version=OPSET,
             dynamo=False,
         )
@@ -182,13 +201,13 @@ def _digests(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def _opened(folder: Path, vectors: Vectors) -> Comparator:
+def _opened(
+    folder: Path, sides: dict[Side, TrainedEncoder], embeddings: dict[Side, Embeddings]
+) -> Comparator:
     """Open the bundle and hold ONNX Runtime to torch's embeddings."""
     comparator = open_bundle(folder)
-    for side in comparator.manifest.encoders:
-        if f"inputs_{side}" in vectors:
-            found = comparator.embed(vectors[f"inputs_{side}"], side)
-            apart = float(np.abs(found - vectors[f"embeddings_{side}"]).max())
-            if apart > PARITY:
-                raise BundleRefused(f"side {side}: ONNX Runtime is {apart:.1e} away from torch")
+    for side, encoder in sides.items():
+        apart = float(np.abs(comparator.embed(encoder.examples, side) - embeddings[side]).max())
+        if apart > PARITY:
+            raise BundleRefused(f"side {side}: ONNX Runtime is {apart:.1e} away from torch")
     return comparator

@@ -1,4 +1,4 @@
-"""The fit: a recipe and labelled images in, averaged weights and their history out."""
+"""The fit: a recipe and its task in, averaged weights and their history out."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -6,19 +6,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.augmentation import augment
-from training.datasets import LabelledImages
-from training.losses import WeightedLosses
-from training.networks import AveragedViews, ResidualEncoder
+from models_store.manifest import ImageInput
+from training.networks import AveragedViews, untrained
 from training.recipe import Recipe
-from training.sampling import BalancedBatches, Rows
+from training.sampling import Rows
+from training.tasks import Task
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.json"
@@ -36,7 +34,7 @@ class RecipeChanged(Exception):
 
 def fit(
     recipe: Recipe,
-    images: LabelledImages,
+    task: Task,
     out: Path,
     fabric: Fabric,
     *,
@@ -44,37 +42,19 @@ def fit(
     report: Callable[[Epoch], None] = lambda _: None,
     progress: Progress = lambda batches, *_: batches,
 ) -> nn.Module:
-    """Train as the recipe says; return the averaged encoder, ready for inference.
+    """Train as the recipe says; return the task's encoder, averaged and ready for inference.
 
     After every epoch a checkpoint and the history are written to `out`. Where `out` already
     holds a checkpoint, the fit goes on from there, to the weights that it would have reached
     had it never stopped. Raises RecipeChanged if the checkpoint in `out` is another recipe's.
     """
-    how = recipe.optimisation
-    turns = 4 if recipe.batches.quarter_turns else 1
-    n, identities = len(images), len(images.identities)
-    # The sampler's row r is image r % n in its r // n-th quarter turn, and each turn of an
-    # identity is a label of its own: a letter on its side is another character.
-    labels = np.concatenate([images.labels + turn * identities for turn in range(turns)])
-    groups = np.concatenate(
-        [images.groups + turn * len(images.group_names) for turn in range(turns)]
-    )
-    batches = BalancedBatches(
-        labels,
-        groups,
-        labels_per_batch=recipe.batches.labels,
-        samples_per_label=recipe.batches.samples,
-        kin=recipe.batches.kin,
-        seed=recipe.seed + 1_000_003 * fabric.global_rank,  # processes see different batches
-    )
-    pixels = torch.from_numpy(images.pixels)  # (n, c, h, w)
-
-    encoder = untrained(recipe)
-    loss_of = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
+    how, batches, encoder = recipe.optimisation, task.batches, task.encoder
+    learnt = {id(weight) for weight in encoder.parameters()}
+    proxies = [weight for weight in task.objective.parameters() if id(weight) not in learnt]
     optimizer = torch.optim.AdamW(
         [
             {"params": list(encoder.parameters()), "weight_decay": how.weight_decay},
-            {"params": list(loss_of.parameters()), "weight_decay": 0.0},
+            {"params": proxies, "weight_decay": 0.0},
         ]
     )
     peaks = [how.learning_rate, how.proxy_learning_rate]
@@ -85,15 +65,13 @@ def fit(
         multi_avg_fn=get_ema_multi_avg_fn(how.average_decay),  # type: ignore[no-untyped-call]
         use_buffers=True,
     )
-    model, optimizer = fabric.setup(encoder, optimizer)
-    for part in (loss_of, average):
-        fabric.to_device(part)
+    loss_of, optimizer = fabric.setup(task.objective, optimizer)
+    fabric.to_device(average)
     state: dict[str, Any] = {
         "recipe": recipe.model_dump_json(exclude={"export", "card"}),  # they change no weights
         "history": [],
-        "encoder": model,
+        "objective": loss_of,
         "average": average,
-        "loss": loss_of,
         "optimizer": optimizer,
         "schedule": schedule,
     }
@@ -102,21 +80,11 @@ def fit(
 
     for number in range(len(history), how.epochs):
         torch.manual_seed(recipe.seed + 7919 * (number + 1) + fabric.global_rank)
-        model.train()
+        loss_of.train()
         losses = []
         shown = progress(batches.epoch(number), f"epoch {number + 1}/{how.epochs}", len(batches))
         for rows in shown:
-            picked = torch.from_numpy(rows)  # (P·K,)
-            image = augment(
-                pixels[picked % n],
-                picked // n,
-                recipe.augmentation,
-                recipe.label_augmentation,
-                recipe.batches.samples,
-            )
-            image = fabric.to_device(image.contiguous(memory_format=torch.channels_last))
-            label = fabric.to_device(torch.from_numpy(labels[rows]))
-            loss = loss_of(model(image), label)  # (P·K, c, h, w) -> (P·K, d) -> ()
+            loss = loss_of(*map(fabric.to_device, task.feed(rows)))
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
@@ -136,23 +104,13 @@ def fit(
     return average.module.eval()
 
 
-def untrained(recipe: Recipe) -> ResidualEncoder:
-    """Return the recipe's encoder with first weights, which its seed decides."""
-    torch.manual_seed(recipe.seed)
-    encoder = ResidualEncoder(recipe.input.shape, recipe.network)
-    for weight in encoder.parameters():
-        if weight.ndim == 4:  # 1.3 to 1.5 × faster on a CPU
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    return encoder
-
-
 def fitted(recipe: Recipe, out: Path) -> nn.Module:
     """Return the encoder of the checkpoint in `out` as the recipe exports it."""
     encoder = untrained(recipe)
     encoder.load_state_dict(_averaged_weights(out))
-    if not recipe.export.views:
-        return encoder.eval()
-    return AveragedViews(encoder, recipe.input.shape, recipe.export.views).eval()
+    if recipe.export.views and isinstance(recipe.input, ImageInput):
+        encoder = AveragedViews(encoder, recipe.input.shape, recipe.export.views)
+    return encoder.eval()
 
 
 def _averaged_weights(out: Path) -> dict[str, Tensor]:

@@ -1,13 +1,17 @@
-"""Encoders: pictures in, embeddings of norm 1 out."""
+"""Encoders: samples in, embeddings of norm 1 out."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
+
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from index.gallery import Embeddings
-from training.recipe import Network
+from models_store.manifest import ImageInput, Input
+from models_store.preparation import Windows, embed_windows, together
+from training.recipe import Network, Recipe, ResidualNetwork
 
 
 class ResidualEncoder(nn.Module):
@@ -16,7 +20,7 @@ class ResidualEncoder(nn.Module):
     The last feature map is flattened, not pooled: where a stroke lies tells characters apart.
     """
 
-    def __init__(self, shape: tuple[int, int, int], network: Network) -> None:
+    def __init__(self, shape: tuple[int, int, int], network: ResidualNetwork) -> None:
         super().__init__()
         channels, height, width = shape
         self.stem = nn.Sequential(
@@ -91,10 +95,34 @@ class _Block(nn.Module):
         return torch.relu(inner + self.shortcut_norm(self.shortcut(maps)))
 
 
-def embed(encoder: nn.Module, pixels: npt.NDArray[np.float32], at_once: int = 256) -> Embeddings:
-    """Return the embeddings (n, d) of inputs (n, c, h, w), in inference mode."""
+def untrained(recipe: Recipe) -> nn.Module:
+    """Return the recipe's encoder with first weights, which its seed decides."""
+    torch.manual_seed(recipe.seed)
+    encoder = build(recipe.network, recipe.input)
+    for weight in encoder.parameters():
+        if weight.ndim == 4:  # 1.3 to 1.5 × faster on a CPU
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return encoder
+
+
+def build(network: Network, spec: Input) -> nn.Module:
+    """Return a network for inputs as `spec` describes; raise ValueError if they do not fit."""
+    match network, spec:
+        case ResidualNetwork(), ImageInput():
+            return ResidualEncoder(spec.shape, network)
+    raise ValueError(f"a network of kind {network.kind} takes no {spec.kind}")
+
+
+def embed(
+    encoder: nn.Module, inputs: Sequence[Windows], spec: Input, at_once: int = 256
+) -> Embeddings:
+    """Return the embeddings (n, d) of n prepared samples, in inference mode."""
+
+    def run(windows: list[npt.NDArray[Any]]) -> Embeddings:
+        given = (torch.from_numpy(values) for values in together(spec, windows).values())
+        embeddings: Embeddings = encoder(*given).float().numpy()
+        return embeddings
+
     encoder.eval()
     with torch.inference_mode():
-        parts = [encoder(part) for part in torch.split(torch.from_numpy(pixels), at_once)]
-    embeddings: Embeddings = torch.cat(parts).float().numpy()
-    return embeddings
+        return embed_windows(inputs, run, most=at_once, lengths_may_differ=True, normalised=True)

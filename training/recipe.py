@@ -2,11 +2,11 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models_store.manifest import ImageInput, Name
+from models_store.manifest import Distance, Input, Name
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -35,13 +35,18 @@ class Source(_Part):
     validation_samples: Count | None = None
 
 
-class Network(_Part):
-    """A residual encoder: a stem of stride 2, then one block that halves the picture per width."""
+class ResidualNetwork(_Part):
+    """Of images: a stem of stride 2, then one residual block that halves the picture per width."""
 
+    kind: Literal["residual"] = "residual"
     stem: Count
     widths: tuple[Count, ...]
     dimension: Count
     dropout: Share = 0.0
+
+
+Network = ResidualNetwork
+"""What embeds, by its kind."""
 
 
 class Batches(_Part):
@@ -73,12 +78,56 @@ class Augmentation(_Part):
     mirror: Share = 0.0
 
 
-class Loss(_Part):
-    """A loss of pytorch-metric-learning, by our short name, with its own parameters."""
+LossKind = Literal[
+    # over pairs of a batch
+    "bce",
+    "bce-elementwise",
+    "contrastive",
+    "contrastive-balanced",
+    "contrastive-hard",
+    "cosine-embedding",
+    "multi-similarity",
+    "supcon",
+    # over triplets
+    "triplet",
+    "triplet-all",
+    "triplet-hardest",
+    "triplet-random-hard",
+    "triplet-semi-hard",
+    # against centroids of the batch
+    "ge2e-softmax",
+    "ge2e-contrast",
+    # against vectors learnt for each label
+    "softmax-classifier",
+    "cosface",
+    "subcenter-arcface",
+    "proxy-anchor",
+    # between two encoders
+    "info-nce",
+]
 
-    kind: Literal["multi-similarity", "supcon", "cosface", "subcenter-arcface", "proxy-anchor"]
+
+class Loss(_Part):
+    """A loss by our name, with its own parameters; see training/losses.py.
+
+    `distance` is for the kinds that could do with several: heads, contrastive and triplet
+    losses; unsaid, each takes its own. `proxy_learning_rate` moves whatever a loss itself
+    learns, such as a head's weight, GE2E's scale or a vector for each label.
+    """
+
+    kind: LossKind
     parameters: dict[str, float] = {}
+    distance: Distance | None = None
     weight: float = 1.0
+
+    @model_validator(mode="after")
+    def _has_that_distance(self) -> Self:
+        fits = self.kind.startswith(("bce", "contrastive", "triplet"))
+        if self.distance == "cosine" and self.kind == "bce-elementwise":
+            fits = False  # it sums over dimensions, of which a cosine has none
+        if self.distance and not fits:
+            raise ValueError(f"{self.kind} cannot be given the distance {self.distance!r}")
+        return self
 
 
 class Optimisation(_Part):
@@ -117,7 +166,7 @@ class Recipe(_Part):
     licence: str
     seed: int
     data: Source
-    input: ImageInput
+    input: Input
     network: Network
     batches: Batches
     augmentation: Augmentation
@@ -126,6 +175,16 @@ class Recipe(_Part):
     optimisation: Optimisation
     export: Export = Export()
     card: Card = Card()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds(cls, given: object) -> object:
+        """Take an input or a network that does not tell its kind for one of images."""
+        if not isinstance(given, dict):
+            return given
+        kinds = {"input": "image", "network": "residual"}
+        parts = {name: given[name] for name in kinds if isinstance(given.get(name), dict)}
+        return given | {name: {"kind": kinds[name]} | part for name, part in parts.items()}
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -153,7 +153,7 @@ def test_a_refused_bundle_leaves_the_others_served(tmp_path):
 def test_two_encoders_are_two_functions(tmp_path):
     folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
     comparator = open_bundle(folder)
-    inputs = np.random.default_rng(0).random((3, 1, 12, 12), np.float32)
+    inputs = [(one,) for one in np.random.default_rng(0).random((3, 1, 12, 12), np.float32)]
 
     a, b = comparator.embed(inputs, "a"), comparator.embed(inputs, "b")
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models_store import ImageLimits, SampleOutOfBounds, Undecodable
+from models_store import SampleLimits, SampleOutOfBounds, Undecodable
 from models_store.image import prepare_image
 from models_store.manifest import ImageInput
 
 GREY = ImageInput(width=16, height=16, mode="L")
 COLOUR = ImageInput(width=16, height=16, mode="RGB")
-LIMITS = ImageLimits(pixels=1_000_000)
+LIMITS = SampleLimits(pixels=1_000_000)
 
 
 def encode(image, format="PNG", **options):

@@ -1,16 +1,20 @@
 import gzip
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models_store.image import ImageLimits, prepare_image
+from models_store.image import prepare_image
 from models_store.manifest import ImageInput
+from models_store.preparation import preparation
+from models_store.sample import SampleLimits
 from tests.training.omniglot import omniglot
 from training.datasets import open_collection, read_splits
 
 SPEC = ImageInput(width=16, height=16, mode="L", mean=(1.0,))
+PREPARE = preparation(SPEC, SampleLimits(), Path.read_bytes)
 
 
 def test_an_identity_is_its_folder_and_a_drawer_the_end_of_the_name(glyphs):
@@ -30,14 +34,14 @@ def test_a_zip_with_one_folder_around_everything_reads_as_the_folder_does(glyphs
     zipped = open_collection(tmp_path / "glyphs.zip")
 
     assert [f.identity for f in zipped.files] == [f.identity for f in folder.files]
-    assert np.array_equal(zipped.images(SPEC).pixels, folder.images(SPEC).pixels)
+    assert np.array_equal(zipped.samples(PREPARE).inputs, folder.samples(PREPARE).inputs)
 
 
 def test_a_broken_picture_is_reported_and_the_others_are_read(glyphs):
     broken = glyphs / "pictures" / "Arcs" / "character01" / "1_00.png"
     broken.write_bytes(b"not a picture")
 
-    images = open_collection(glyphs / "pictures").images(SPEC)
+    images = open_collection(glyphs / "pictures").samples(PREPARE)
 
     assert len(images) == 3 * 6 * 5 - 1
     assert [line.split(":")[0] for line in images.broken] == ["Arcs/character01/1_00.png"]
@@ -46,10 +50,10 @@ def test_a_broken_picture_is_reported_and_the_others_are_read(glyphs):
 def test_an_image_is_read_as_it_is_when_served(glyphs):
     collection = open_collection(glyphs / "pictures")
 
-    images = collection.images(SPEC)
+    images = collection.samples(PREPARE)
 
-    served = prepare_image(collection.read(collection.files[7].path), SPEC, ImageLimits())
-    assert np.array_equal(images.pixels[7], served)
+    served = prepare_image(collection.read(collection.files[7].path), SPEC, SampleLimits())
+    assert np.array_equal(images.inputs[7][0], served)
 
 
 def test_labels_never_cross_the_split(glyphs):
@@ -57,7 +61,7 @@ def test_labels_never_cross_the_split(glyphs):
     collection = open_collection(glyphs / "pictures")
 
     train, val = (
-        collection.chosen(lambda file, split=split: splits[file.group] == split).images(SPEC)
+        collection.chosen(lambda file, split=split: splits[file.group] == split).samples(PREPARE)
         for split in ("train", "val")
     )
 
@@ -92,10 +96,10 @@ def test_idx_files_read_as_their_pictures_and_labels(tmp_path):
     labels = struct.pack(">2I", 2049, 5) + bytes([3, 1, 3, 0, 1])
     (tmp_path / "some-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
 
-    found = open_collection(tmp_path / "some-images-idx3-ubyte.gz").images(SPEC)
+    found = open_collection(tmp_path / "some-images-idx3-ubyte.gz").samples(PREPARE)
 
     assert [found.identities[label] for label in found.labels] == ["3", "1", "3", "0", "1"]
-    assert np.allclose(found.pixels[:, 0], pixels / 255 - 1)
+    assert np.allclose(np.concatenate(found.inputs)[:, 0], pixels / 255 - 1)
 
 
 def test_idx_files_of_other_sizes_than_they_say_are_refused(tmp_path):

@@ -1,12 +1,16 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 
+from models_store.preparation import preparation
+from models_store.sample import SampleLimits
 from training.datasets import open_collection, read_splits
 from training.fit import CHECKPOINT, HISTORY, RecipeChanged, fit, fitted
 from training.recipe import read_recipe
+from training.tasks import labelled_task
 
 
 @pytest.fixture
@@ -15,16 +19,18 @@ def recipe(recipe_file):
 
 
 @pytest.fixture
-def images(glyphs, recipe):
+def samples(glyphs, recipe):
     splits = read_splits(glyphs / recipe.data.splits)
     files = open_collection(glyphs / recipe.data.files)
-    return files.chosen(lambda file: splits[file.group] == "train").images(recipe.input)
+    return files.chosen(lambda file: splits[file.group] == "train").samples(
+        preparation(recipe.input, SampleLimits(), Path.read_bytes)
+    )
 
 
-def run(recipe, images, out, report=lambda _: None):
+def run(recipe, samples, out, report=lambda _: None):
     fabric = Fabric(accelerator="cpu", devices=1)
     fabric.launch()
-    return fit(recipe, images, out, fabric, report=report).state_dict()
+    return fit(recipe, labelled_task(recipe, samples), out, fabric, report=report).state_dict()
 
 
 class Killed(BaseException):
@@ -32,17 +38,17 @@ class Killed(BaseException):
 
 
 def test_a_run_killed_in_the_middle_resumes_to_the_same_weights_and_history(
-    recipe, images, tmp_path
+    recipe, samples, tmp_path
 ):
     def kill(line):
         if line["epoch"] == 2:
             raise Killed
 
-    whole = run(recipe, images, tmp_path / "whole")
+    whole = run(recipe, samples, tmp_path / "whole")
     with pytest.raises(Killed):
-        run(recipe, images, tmp_path / "killed", report=kill)
+        run(recipe, samples, tmp_path / "killed", report=kill)
     shown = []
-    resumed = run(recipe, images, tmp_path / "killed", report=shown.append)
+    resumed = run(recipe, samples, tmp_path / "killed", report=shown.append)
 
     assert [line["epoch"] for line in shown] == [3]
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
@@ -51,33 +57,33 @@ def test_a_run_killed_in_the_middle_resumes_to_the_same_weights_and_history(
     assert len(json.loads(histories[0])) == 3
 
 
-def test_the_loss_falls(recipe, images, tmp_path):
+def test_the_loss_falls(recipe, samples, tmp_path):
     longer = recipe.model_copy(
         update={"optimisation": recipe.optimisation.model_copy(update={"epochs": 12})}
     )
     losses = []
 
-    run(longer, images, tmp_path, report=lambda line: losses.append(line["loss"]))
+    run(longer, samples, tmp_path, report=lambda line: losses.append(line["loss"]))
 
     assert losses[-1] < losses[0]
 
 
-def test_another_recipe_does_not_go_on_from_a_checkpoint(recipe, images, tmp_path):
-    run(recipe, images, tmp_path)
+def test_another_recipe_does_not_go_on_from_a_checkpoint(recipe, samples, tmp_path):
+    run(recipe, samples, tmp_path)
 
     with pytest.raises(RecipeChanged):
-        run(recipe.model_copy(update={"seed": 8}), images, tmp_path)
+        run(recipe.model_copy(update={"seed": 8}), samples, tmp_path)
 
 
-def test_other_words_on_the_card_are_not_another_recipe(recipe, images, tmp_path):
-    run(recipe, images, tmp_path)
+def test_other_words_on_the_card_are_not_another_recipe(recipe, samples, tmp_path):
+    run(recipe, samples, tmp_path)
     words = recipe.card.model_copy(update={"limits": "None known"})
 
-    run(recipe.model_copy(update={"card": words}), images, tmp_path)
+    run(recipe.model_copy(update={"card": words}), samples, tmp_path)
 
 
-def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, images, tmp_path):
-    returned = run(recipe, images, tmp_path)
+def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, samples, tmp_path):
+    returned = run(recipe, samples, tmp_path)
 
     stored = fitted(recipe, tmp_path).state_dict()
 

@@ -1,18 +1,20 @@
 import pytest
 import torch
 
+from models_store.manifest import ImageInput
 from training.augmentation import augment
 from training.networks import AveragedViews, ResidualEncoder, embed
-from training.recipe import Augmentation, Network
+from training.recipe import Augmentation, ResidualNetwork
 
 SHAPE = (1, 16, 16)
+SPEC = ImageInput(width=16, height=16, mode="L")
 STILL = Augmentation()
 
 
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return ResidualEncoder(SHAPE, Network(stem=4, widths=(6, 8), dimension=5)).eval()
+    return ResidualEncoder(SHAPE, ResidualNetwork(stem=4, widths=(6, 8), dimension=5)).eval()
 
 
 def corner():
@@ -22,9 +24,9 @@ def corner():
 
 
 def test_embeddings_have_norm_1_whatever_the_batch(encoder):
-    images = torch.randn(5, *SHAPE).numpy()
+    images = [(image,) for image in torch.randn(5, *SHAPE).numpy()]
 
-    together, apart = embed(encoder, images), embed(encoder, images, at_once=2)
+    together, apart = embed(encoder, images, SPEC), embed(encoder, images, SPEC, at_once=2)
 
     assert together.shape == (5, 5)
     assert (together**2).sum(1) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,99 @@
+"""What a fit works on: batches, what the encoder is given of them, and their loss."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models_store.manifest import ImageInput
+from models_store.preparation import Windows, together
+from training.augmentation import augment
+from training.datasets import LabelledSamples
+from training.losses import WeightedLosses
+from training.networks import untrained
+from training.recipe import Recipe
+from training.sampling import BalancedBatches, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An encoder to be fitted: `objective(*feed(rows))` is its loss on a batch, a scalar.
+
+    The objective holds the encoder; what else it holds, such as proxies, is left behind.
+    """
+
+    encoder: nn.Module
+    objective: nn.Module
+    batches: BalancedBatches
+    feed: Callable[[Rows], tuple[Tensor, ...]]
+
+
+class LabelLoss(nn.Module):
+    """The loss of an encoder's embeddings of labelled samples."""
+
+    def __init__(self, encoder: nn.Module, loss: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.loss = loss
+
+    def forward(self, label: Tensor, *inputs: Tensor) -> Tensor:
+        """Return the loss () of labels (n,) and what the encoder takes of n samples."""
+        loss: Tensor = self.loss(self.encoder(*inputs), label)
+        return loss
+
+
+def labelled_task(recipe: Recipe, samples: LabelledSamples, rank: int = 0) -> Task:
+    """Return the task of telling identities apart; processes of other rank see other batches."""
+    turns = 4 if recipe.batches.quarter_turns else 1
+    identities = len(samples.identities)
+    # Of n samples, the sampler's row r is sample r % n in its r // n-th quarter turn, and each turn
+    # of an identity is a label of its own: a letter on its side is another character.
+    labels = np.concatenate([samples.labels + turn * identities for turn in range(turns)])
+    groups = np.concatenate(
+        [samples.groups + turn * len(samples.group_names) for turn in range(turns)]
+    )
+    batches = BalancedBatches(
+        labels,
+        groups,
+        labels_per_batch=recipe.batches.labels,
+        samples_per_label=recipe.batches.samples,
+        kin=recipe.batches.kin,
+        seed=recipe.seed + 1_000_003 * rank,
+    )
+    encoder = untrained(recipe)
+    loss = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
+    inputs = _inputs(recipe, samples.inputs)
+
+    def feed(rows: Rows) -> tuple[Tensor, ...]:
+        return torch.from_numpy(labels[rows]), *inputs(rows)
+
+    return Task(encoder, LabelLoss(encoder, loss), batches, feed)
+
+
+def _inputs(recipe: Recipe, samples: Sequence[Windows]) -> Callable[[Rows], tuple[Tensor, ...]]:
+    """Return what gives the encoder's inputs for rows of a batch, moved at random."""
+    spec = recipe.input
+    if isinstance(spec, ImageInput):
+        pixels = torch.from_numpy(np.stack([image for (image,) in samples]))  # (n, c, h, w)
+        n = len(pixels)
+
+        def images(rows: Rows) -> tuple[Tensor, ...]:
+            picked = torch.from_numpy(rows)
+            moved = augment(
+                pixels[picked % n],
+                picked // n,
+                recipe.augmentation,
+                recipe.label_augmentation,
+                recipe.batches.samples,
+            )
+            return (moved.contiguous(memory_format=torch.channels_last),)
+
+        return images
+
+    def windows(rows: Rows) -> tuple[Tensor, ...]:
+        chosen = [samples[row][int(torch.randint(len(samples[row]), ()))] for row in rows]
+        return tuple(torch.from_numpy(values) for values in together(spec, chosen).values())
+
+    return windows
