@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +20,12 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import track
 from rich.table import Table
-from torch import nn
 
 from evaluation.__main__ import write_report, write_whole
 from evaluation.calibration import calibrate, score_of
 from evaluation.engine import Progress
 from evaluation.engine import evaluate as measured
-from evaluation.figures import controls, one_shot
+from evaluation.figures import controls
 from evaluation.figures import evaluate as figures_of
 from evaluation.figures import figures as figures_in
 from evaluation.pairs import Embedded
@@ -35,20 +34,52 @@ from index.gallery import Embeddings
 from index.roster import Score
 from models_store.bundle import open_bundle
 from models_store.comparator import Comparator
-from models_store.manifest import Distance, Metric, Provenance, TrainingSource
-from models_store.preparation import preparation
+from models_store.manifest import AudioInput, Distance, Metric, Provenance, TrainingSource
+from models_store.preparation import Windows, preparation
 from models_store.sample import Sample, SampleLimits
+from training.audio_statistics import with_statistics
+from training.captions import Captioned
 from training.compare import Line, markdown
 from training.compare import compare as compared
-from training.datasets import LabelledSamples, open_collection, read_splits
-from training.export import TrainedEncoder, export_bundle
-from training.fit import CHECKPOINT, Epoch, fitted
+from training.datasets import LabelledFile, LabelledSamples, open_collection, read_splits
+from training.embedding import embed_collection
+from training.export import TrainedEncoder, encoder_graph, export_bundle
+from training.fit import BEST, CHECKPOINT, Epoch, fitted
 from training.fit import fit as train
 from training.networks import embed, untrained
 from training.pairs import Limits, draw_pairs, split_identities, write_pairs
-from training.recipe import Recipe, read_recipe
+from training.pictures import side_by_side
+from training.precision import Converted, Weights, converted
+from training.recipe import Card, Recipe, WordsNetwork, read_recipe
+from training.recordings import in_pieces
+from training.retrieval import (
+    RetrievalWatch,
+    export_towers,
+    linear_map,
+    measure,
+    read_things,
+)
 from training.sampling import Rows
-from training.tasks import labelled_task
+from training.tables import read_tables
+from training.tasks import Task, labelled_task
+from training.text_checkpoint import checkpoint_folder
+from training.text_import import (
+    LOOK_ALIKES,
+    MINILM,
+    PARAPHRASES,
+    About,
+    Judged,
+    export_judged,
+    import_checkpoint,
+)
+from training.text_pairs import TextPairs, measure_text_pairs, read_text_pairs, served_distances
+from training.text_pairs import together as joined_pairs
+from training.text_task import PairWatch, judged_task
+from training.towers import captioned_task
+from training.voice_import import INPUT as VOICE_INPUT
+from training.voice_import import import_voice
+from training.watch import Watch
+from training.word_vectors import distil
 
 EXAMPLES = 6  # test vectors in a bundle
 TURNED = 9  # samples of an identity by each quarter turn: 8 to enroll, and one to probe with
@@ -77,29 +108,41 @@ def fit(
     recipe = read_recipe(recipe_file)
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision)  # type: ignore[arg-type]
     fabric.launch()
-    samples, held_out = (_read(recipe, data, split) for split in ("train", "val"))
     if not resume:
-        (out / CHECKPOINT).unlink(missing_ok=True)
+        for file in (CHECKPOINT, BEST):
+            (out / file).unlink(missing_ok=True)
     elif (out / CHECKPOINT).exists():
         console.print(f"resuming from {out / CHECKPOINT}")
 
-    def validate(encoder: nn.Module) -> dict[str, float]:
-        embedded = _embedded(embed(encoder, held_out.inputs, recipe.input), held_out, np.negative)
-        found = one_shot(embedded, recipe.seed, within_groups=True, trials=200)
-        return {figure.name: figure.value for figure in found}
+    learning, watch = _learning(recipe, data, out, fabric.global_rank)
 
-    def shown(batches: Iterable[Rows], caption: str, count: int) -> Iterable[Rows]:
-        return track(batches, caption, count, transient=True, disable=not console.is_terminal)
+    def report(history: Sequence[Epoch]) -> None:
+        if fabric.is_global_zero:
+            watch.draw(history)
+            console.print("  ".join(f"{name} {value:.5g}" for name, value in history[-1].items()))
 
-    train(
-        recipe,
-        labelled_task(recipe, samples, fabric.global_rank),
-        out,
-        fabric,
-        validate=validate,
-        report=_print_epoch,
-        progress=shown,
-    )
+    columns = Bar.get_default_columns()
+    with Bar(
+        *columns, "{task.fields[loss]}", console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("fit", loss="")
+
+        def shown(batches: Iterable[Rows], caption: str, count: int) -> Iterable[Rows]:
+            bar.reset(task, total=count, description=caption)
+            for batch in batches:
+                yield batch
+                bar.advance(task)
+
+        train(
+            recipe,
+            learning,
+            out,
+            fabric,
+            validate=watch.validate,
+            report=report,
+            progress=shown,
+            step=lambda loss: bar.update(task, loss=f"loss {loss:.4f}"),
+        )
     console.print(f"done: {out / CHECKPOINT}")
 
 
@@ -107,17 +150,27 @@ def fit(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="A folder of folders, a zip, or the recipe's data.")
+        Path | None,
+        typer.Option(help="A folder of folders, a zip, a table, or the recipe's data."),
     ] = None,
     split: Annotated[str, typer.Option(help="Of the recipe's data: train or val.")] = "val",
     out: Annotated[
         Path | None, typer.Option(help="A folder for figures, report and embeddings.")
     ] = None,
+    pieces: Annotated[
+        float | None, typer.Option(help="Cut longer recordings into samples of so many seconds.")
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Measure a bundle on labelled files: pairs, open set, one-shot, clustering."""
     comparator = open_bundle(bundle)
-    read = _evaluated(comparator, data, split)
+    recipe = _recipe_of(comparator)
+    if recipe and recipe.b:
+        things, learnt = (_read_things(recipe, data, name) for name in (split, "train"))
+        found = (*measure(comparator, recipe, things, seed), *linear_map(recipe, learnt, things))
+        _print_figures(comparator.title, found)
+        return
+    read = _evaluated(comparator, data, split, pieces)
     console.print(f"{len(read)} samples of {len(read.identities)} identities")
     samples = _embedded_samples(comparator, read)
     with _progress() as told:
@@ -141,6 +194,7 @@ def evaluate(
             identities=np.array(samples.identities)[samples.embedded.labels],
             groups=np.array(read.group_names)[read.groups],
         )
+        _write_turned(comparator, read, out / "turned.npz")
         console.print(f"figures, report and embeddings: {out}")
 
 
@@ -150,18 +204,46 @@ def export(
     run: Annotated[Path, typer.Option(help="The folder that fit wrote to.")],
     out: Annotated[Path, typer.Option(help="The bundle's new folder.")],
     data: Data = None,
+    *,
+    last: Annotated[bool, typer.Option(help="The last weights, rather than the best.")] = False,
+    alone: Annotated[bool, typer.Option(help="Statistics of sound, without the network.")] = False,
+    weights: Annotated[Weights, typer.Option(help="float16 or int8: a variant.")] = "float32",
 ) -> None:
-    """Calibrate a fitted encoder on the validation identities and write its bundle."""
+    """Calibrate a fitted encoder on the validation identities and write its bundle.
+
+    A variant of other weights goes by a name of its own, such as `ink-int8`: everything in it,
+    calibration and figures, is measured on these weights.
+    """
     recipe = read_recipe(recipe_file)
+    if recipe.b is not None:
+        towers = fitted(recipe, run, last=last)
+        held_out, judged = (_read_things(recipe, data, split) for split in ("calibration", "val"))
+        comparator = export_towers(recipe, towers, held_out, judged, out, _provenance(recipe))
+        _print_figures(comparator.title, comparator.manifest.metrics)
+        console.print(f"{out}: {comparator.digest}")
+        return
+    if recipe.data.pairs is not None:
+        encoder, texts = fitted(recipe, run, last=last), data or recipe.data.root
+        comparator = export_judged(recipe, encoder, texts, out, _provenance(recipe), weights)
+        _print_figures(comparator.title, comparator.manifest.metrics)
+        console.print(f"{out}: {comparator.digest}")
+        return
     samples = _read(recipe, data, "val")
-    encoder = fitted(recipe, run)
+    encoder = fitted(recipe, run, last=last)
+    if recipe.export.statistics:
+        encoder = with_statistics(encoder, _read(recipe, data, "train"), recipe, alone=alone)
+    if weights != "float32":
+        whole = encoder_graph(TrainedEncoder(encoder, recipe.input, samples.inputs[:2]))
+        encoder = Converted(converted(whole, weights, samples.inputs, recipe.input))
     embeddings = embed(encoder, samples.inputs, recipe.input)
     held_back = np.isin(samples.identities, recipe.data.held_back)
     free = ~held_back[samples.labels]
     calibrated = calibrate(
         _embedded(embeddings, samples, np.negative).only(free),
         recipe.seed,
-        _turned(encoder, samples.only(free), recipe) if recipe.batches.quarter_turns else None,
+        _turned(lambda turned: embed(encoder, turned, recipe.input), samples.only(free))
+        if recipe.batches.quarter_turns
+        else None,
     )
     embedded = _embedded(embeddings, samples, score_of(calibrated.head))
     blank = replace(embedded, embeddings=embed(untrained(recipe), samples.inputs, recipe.input))
@@ -172,7 +254,7 @@ def export(
         TrainedEncoder(
             encoder, recipe.input, samples.inputs[:: len(samples) // EXAMPLES][:EXAMPLES]
         ),
-        name=recipe.name,
+        name=recipe.name if weights == "float32" else f"{recipe.name}-{weights}",
         version=recipe.version,
         description=recipe.description,
         licence=recipe.licence,
@@ -207,7 +289,8 @@ def compare(
     lines: list[Line] = []
     for line in compared(recipe, samples, held_out, out, fabric, shown):
         lines.append(line)
-        console.print(f"{len(lines)}/{1 + len(recipe.losses)}  {line}", highlight=False)
+        done = f"{len(lines)}/{1 + len(recipe.losses)}"
+        print(done, markdown([line]).splitlines()[-1], flush=True)
     write_whole(out / "table.md", markdown(lines))
     print(markdown(lines))
 
@@ -241,32 +324,225 @@ def pairs(
         )
 
 
+@app.command()
+def words(
+    recipe_file: RecipeFile,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="A sentence encoder's folder; else the packaged one.")
+    ] = None,
+    data: Data = None,
+    width: Annotated[int, typer.Option(min=1, help="Numbers of a vector.")] = 96,
+) -> None:
+    """Make a recipe's vectors of words: what a sentence encoder has of each token alone."""
+    recipe = read_recipe(recipe_file)
+    if not isinstance(recipe.network, WordsNetwork):
+        raise typer.BadParameter(f"a network of kind {recipe.network.kind} takes no vectors")
+    learnt = _read_things(recipe, data, "train")
+    texts = [text for own in learnt.texts for text in own]
+    found = distil(checkpoint_folder(checkpoint), texts, width)
+    found.save(recipe.network.vectors)
+    console.print(f"{len(found.vectors)} words: {recipe.network.vectors}")
+
+
+@app.command("embed")
+def embed_files(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    data: Annotated[Path, typer.Argument(help="Files, as evaluate takes them.")],
+    out: Annotated[Path, typer.Option(help="A folder; a run that was killed goes on in it.")],
+    side: Annotated[str, typer.Option(help="a or b, where they differ.")] = "a",
+) -> None:
+    """Embed a whole data set: embeddings.npy, and files.tsv that says whose each row is."""
+    comparator = open_bundle(bundle)
+    collection = open_collection(data)
+    embed_collection(
+        comparator, collection, out, "b" if side == "b" else "a", lambda b: _shown(b, "embed")
+    )
+    console.print(f"{len(collection.files)} files by {comparator.title}: {out}")
+
+
+@app.command()
+def show(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    a: Annotated[Path, typer.Argument(help="A picture.")],
+    b: Annotated[Path, typer.Argument(help="Another.")],
+    out: Annotated[Path, typer.Option(help="Where to draw both.")] = Path("pair.png"),
+) -> None:
+    """Draw two pictures side by side with their score and what it is worth."""
+    score, picture = side_by_side(open_bundle(bundle), a.read_bytes(), b.read_bytes())
+    out.write_bytes(picture)
+    console.print(f"score {score:.4f}: {out}")
+
+
+def _learning(
+    recipe: Recipe, root: Path | None, out: Path, rank: int
+) -> tuple[Task, Watch | RetrievalWatch | PairWatch]:
+    """Return what is fitted, and what is seen of it: of one encoder, of two, or of pairs."""
+    if recipe.b is not None:
+        learnt, held_out = (_read_things(recipe, root, split) for split in ("train", "val"))
+        return captioned_task(recipe, learnt, rank), RetrievalWatch(recipe, held_out, out)
+    if recipe.data.pairs is not None:
+        texts = root or recipe.data.root
+        return judged_task(recipe, texts, rank), PairWatch(recipe, texts)
+    samples, judged = (_read(recipe, root, split) for split in ("train", "val"))
+    return labelled_task(recipe, samples, rank), Watch(judged, recipe.input, recipe.seed, out)
+
+
+def _read_things(recipe: Recipe, root: Path | None, split: str) -> Captioned:
+    read = read_things(recipe, root, split, lambda rows: _shown(rows, f"read {split}"))
+    for problem in read.broken:
+        console.print(f"left out: {problem}")
+    return read
+
+
+@app.command("evaluate-pairs")
+def evaluate_pairs(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle of text.")],
+    table: Annotated[Path, typer.Argument(help="Pairs of texts, with `same` or a score.")],
+    same_from: Annotated[
+        float | None, typer.Option(help="The score from which on two texts are the same.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="What the scores' column is called.")] = None,
+    seed: int = 0,
+) -> None:
+    """Measure a bundle of text on pairs that people judged: Spearman, AUC, operating points."""
+    comparator = open_bundle(bundle)
+    read = _text_pairs([table], column)
+    distances = served_distances(comparator, read)
+    points = comparator.manifest.operating_points
+    found = measure_text_pairs(read, distances, comparator.score, points, same_from, seed)
+    _print_figures(comparator.title, found)
+
+
+@app.command("import-text")
+def import_text(
+    out: Annotated[Path, typer.Option(help="The bundle's new folder.")],
+    pairs: Annotated[list[Path], typer.Option(help="Judged pairs, to calibrate by; repeatable.")],
+    held_out: Annotated[Path, typer.Option(help="Judged pairs, to measure on.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="config.json, weights, tokenizer.json; else the packaged one."),
+    ] = None,
+    *,
+    same_from: Annotated[
+        float | None, typer.Option(help="The score from which on two texts are the same.")
+    ] = None,
+    name: str = "minilm",
+    version: str = "1",
+    licence: Annotated[str, typer.Option(help="Of the checkpoint's weights.")] = "Apache-2.0",
+    source: Annotated[str, typer.Option(help="Where the checkpoint comes from.")] = MINILM,
+    weights: Annotated[Weights, typer.Option(help="float16 or int8: a variant.")] = "float32",
+) -> None:
+    """Make a ready comparator of a local sentence-embedding checkpoint."""
+    listed = ", ".join(table.name for table in pairs)
+    command = " ".join(["python -m training import-text", *(f"--pairs {p.name}" for p in pairs)])
+    asked = f"--same-from {same_from:g}" if same_from is not None else ""
+    comparator = import_checkpoint(
+        checkpoint_folder(checkpoint),
+        out,
+        Judged(_text_pairs(pairs), _text_pairs([held_out]), same_from),
+        About(
+            name,
+            version,
+            "Sentences and short texts, by what they mean",
+            licence,
+            Provenance(
+                sources=(
+                    TrainingSource(name="what its authors list", licence="theirs", source=source),
+                )
+            ),
+            Card(
+                use=PARAPHRASES,
+                limits=LOOK_ALIKES,
+                commands=f"{command} --held-out {held_out.name} {asked}",
+                notice=f"Head, operating points and cohort: {listed}, whose licences are theirs.",
+            ),
+        ),
+        weights,
+    )
+    _print_figures(comparator.title, comparator.manifest.metrics)
+    console.print(f"{out}: {comparator.digest}")
+
+
+def _text_pairs(tables: Sequence[Path], column: str | None = None) -> TextPairs:
+    """Return the pairs of all tables; say what is broken."""
+    read = joined_pairs([read_text_pairs(table, column) for table in tables])
+    for problem in read.broken:
+        console.print(f"left out: {problem}", markup=False)
+    return read
+
+
+@app.command("import-voice")
+def import_voice_bundle(
+    out: Annotated[Path, typer.Option(help="The bundle's new folder.")],
+    data: Annotated[Path, typer.Option(help="The folder that the recipe's tables lie in.")],
+    recipe_file: Annotated[
+        Path, typer.Option("--recipe", help="Whose held-out speakers calibrate and measure.")
+    ] = Path("training/recipes/voice.toml"),
+    name: str = "ge2e",
+    version: str = "1",
+) -> None:
+    """Make a bundle of the speaker encoder in the package resemblyzer, calibrated here."""
+    recipe = read_recipe(recipe_file).model_copy(update={"input": VOICE_INPUT})
+    samples = _read(recipe, data, "val")
+    with _progress() as told:
+        comparator = import_voice(
+            out,
+            samples,
+            name=name,
+            version=version,
+            commands=f"`python -m training import-voice --recipe {recipe_file} --data {data}`",
+            notice=f"Calibrated and measured on:\n{recipe.card.notice}",
+            seed=recipe.seed,
+            progress=told,
+        )
+    _print_figures(comparator.title, comparator.manifest.metrics)
+    console.print(f"{out}: {comparator.digest}")
+
+
 def _read(recipe: Recipe, root: Path | None, split: str) -> LabelledSamples:
     """Return a split's samples; say what is broken."""
     root = root or recipe.data.root
     splits = read_splits(recipe.data.splits, root)
-    collection = open_collection(root / recipe.data.files).chosen(
-        lambda file: splits.get(file.group) == split
+    tables = recipe.data.tables
+    found = read_tables(recipe.data, root) if tables else open_collection(root / recipe.data.files)
+    collection = found.chosen(
+        lambda file: (splits.get(file.identity) or splits.get(file.group) or file.split) == split
     )
     if split == "val" and recipe.data.validation_samples:
         collection = collection.first(recipe.data.validation_samples)
-    prepare = preparation(recipe.input, SampleLimits(), lambda name: (root / name).read_bytes())
-    return _reported(collection.samples(prepare, lambda files: _shown(files, f"read {split}")))
+
+    def told(files: Sequence[LabelledFile]) -> Iterable[LabelledFile]:
+        return _shown(files, f"read {split}")
+
+    spec, seconds = recipe.input, recipe.data.pieces
+    if split == "val" and isinstance(spec, AudioInput) and seconds:
+        return _reported(in_pieces(collection, spec, seconds, SampleLimits(), told))
+    prepare = preparation(spec, SampleLimits(), lambda name: (root / name).read_bytes())
+    return _reported(collection.samples(prepare, told))
 
 
-def _evaluated(comparator: Comparator, data: Path | None, split: str) -> LabelledSamples:
-    """Return a split of the bundle's own data set where `data` holds it, else all of `data`."""
+def _evaluated(
+    comparator: Comparator, data: Path | None, split: str, pieces: float | None
+) -> LabelledSamples:
+    """Return a split of the bundle's own data set where `data` holds it, else all of `data`.
+
+    Of a table that tells splits, all is the split asked for.
+    """
     manifest, recipe = comparator.manifest, _recipe_of(comparator)
-    if recipe and (data is None or (data / recipe.data.files).exists()):
+    files = [each.file for each in recipe.data.tables] or [recipe.data.files] if recipe else []
+    if recipe and (data is None or all((data / file).exists() for file in files)):
         return _read(recipe, data, split)
     if data is None:
         raise typer.BadParameter(f"{manifest.title} names no data of its own: give --data")
-    return _reported(
-        open_collection(data).samples(
-            lambda content: comparator.prepare(Sample(content)),
-            lambda files: _shown(files, "read"),
-        )
-    )
+    collection = open_collection(data).chosen(lambda file: file.split in ("", split))
+
+    def told(files: Sequence[LabelledFile]) -> Iterable[LabelledFile]:
+        return _shown(files, "read")
+
+    spec = manifest.encoders["a"].input
+    if isinstance(spec, AudioInput) and pieces:
+        return _reported(in_pieces(collection, spec, pieces, comparator.limits, told))
+    return _reported(collection.samples(lambda content: comparator.prepare(Sample(content)), told))
 
 
 def _reported(samples: LabelledSamples) -> LabelledSamples:
@@ -333,7 +609,24 @@ def _strangers(embeddings: Embeddings, read: LabelledSamples) -> Embeddings:
     return embeddings[[own[i % len(own)] for i, own in enumerate(rows)]]
 
 
-def _turned(encoder: nn.Module, read: LabelledSamples, recipe: Recipe) -> Embedded:
+def _write_turned(comparator: Comparator, read: LabelledSamples, path: Path) -> None:
+    """Write what else a calibration was made from, where that is characters on their sides."""
+    recipe = _recipe_of(comparator)
+    if recipe is None or not recipe.batches.quarter_turns:
+        return
+    turned = _turned(comparator.embed, read)
+    np.savez(
+        path,
+        embeddings=turned.embeddings,
+        identities=turned.labels.astype(str),
+        groups=np.array(read.group_names)[turned.groups],
+        of=np.array(read.identities)[turned.labels % len(read.identities)],
+    )
+
+
+def _turned(
+    embed_some: Callable[[Sequence[Windows]], Embeddings], read: LabelledSamples
+) -> Embedded:
     """Return some samples of each identity by each quarter turn, which makes it somebody else.
 
     They are less alike to upright characters than upright strangers are, so a cohort of them
@@ -350,7 +643,7 @@ def _turned(encoder: nn.Module, read: LabelledSamples, recipe: Recipe) -> Embedd
         for row in rows
     ]
     return Embedded(
-        embed(encoder, turned, recipe.input),
+        np.concatenate([embed_some(turned[i : i + 256]) for i in range(0, len(turned), 256)]),
         np.concatenate([read.labels[rows] + turn * len(read.identities) for turn in turns]),
         np.tile(read.groups[rows], len(turns)),
         np.tile(read.drawers[rows], len(turns)),
@@ -368,6 +661,7 @@ def _provenance(recipe: Recipe) -> Provenance:
             TrainingSource(
                 name=recipe.data.name, licence=recipe.data.licence, source=recipe.data.url
             ),
+            *recipe.data.further,
         ),
         recipe=recipe.model_dump(mode="json", exclude={"card"}),
         seed=recipe.seed,
@@ -385,10 +679,6 @@ def _progress() -> Iterator[Progress]:
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("evaluate", total=1.0)
         yield lambda stage, share: bar.update(task, description=stage, completed=share)
-
-
-def _print_epoch(line: Epoch) -> None:
-    console.print("  ".join(f"{name} {value:.5g}" for name, value in line.items()))
 
 
 def _print_figures(title: str, figures: Sequence[Metric]) -> None:

@@ -1,4 +1,4 @@
-"""Labelled files in a folder of folders, in a zip of one, or in idx files."""
+"""Labelled files in a folder of folders, in a zip of one, in a table, or in idx files."""
 
 import csv
 import gzip
@@ -16,13 +16,21 @@ import numpy.typing as npt
 
 from models_store.preparation import Windows
 from models_store.sample import SampleOutOfBounds, Undecodable
+from training.recipe import Columns
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
+SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+TABLES = (".tsv", ".csv")
+
+IDENTITIES = ("identity", "label", "speaker")
+"""What the column of identities is called where nobody says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
     """One file: `identity` is its folder's path, `group` the first part of that path.
+
+    A table says both, and may say which `split` the file is of.
 
     `drawer` is what follows the last underscore of the file's name ("0709_01.png" → "01"): who
     made the sample. It is empty where the name has no underscore.
@@ -32,6 +40,7 @@ class LabelledFile:
     identity: str
     group: str
     drawer: str
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,9 @@ class Collection:
 
 
 def open_collection(path: Path) -> Collection:
-    """Return the image files below a folder, or in a zip, in the order of their paths.
+    """Return the pictures and sounds below a folder, or in a zip, in the order of their paths.
+
+    Of a `.tsv` or `.csv`, the files that it lists, as `read_table` has it.
 
     A single folder around everything ("images_background/") is no part of an identity. Of MNIST's
     kind of file, `…-images-idx3-ubyte` with or without `.gz`, an identity is the number in the
@@ -128,11 +139,54 @@ def open_collection(path: Path) -> Collection:
     """
     if "-images-idx3-ubyte" in path.name:
         return _idx_collection(path)
+    if path.suffix in TABLES:
+        return read_table(path)
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         return Collection(_labelled(names), lambda name: (path / name).read_bytes())
     archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
     return Collection(_labelled(archive.namelist()), archive.read)
+
+
+def read_table(path: Path, columns: Columns = Columns(), group: str = "") -> Collection:  # noqa: B008 - frozen
+    """Return the files that a table lists: tab-separated, or by commas where it ends in `.csv`.
+
+    Its first line names the columns; paths are relative to its folder. Without a column for it
+    every row is of `group`, and where there is a group the identity begins with it, so that
+    tables can be read side by side. Rows whose split is none of `columns.splits` are left out.
+    Raises ValueError, which names the line, where a column or a value is missing.
+    """
+    comma = path.suffix == ".csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(
+            file,
+            delimiter="," if comma else "\t",
+            quoting=csv.QUOTE_MINIMAL if comma else csv.QUOTE_NONE,
+        )
+        present = rows.fieldnames or ()
+        identity = columns.identity or next((c for c in IDENTITIES if c in present), IDENTITIES[0])
+        files = []
+        for row in rows:
+
+            def value(column: str, row: dict[str, str] = row) -> str:
+                if not row.get(column):
+                    raise ValueError(f"{path}: line {rows.line_num}: no {column}")
+                return row[column]
+
+            split = row.get(columns.split) or ""
+            if split and columns.splits and split not in columns.splits:
+                continue
+            of = value(columns.group) if columns.group else group
+            files.append(
+                LabelledFile(
+                    path=value(columns.path),
+                    identity="/".join(part for part in (of, value(identity)) if part),
+                    group=of,
+                    drawer=value(columns.drawer) if columns.drawer else "",
+                    split=split,
+                )
+            )
+    return Collection(tuple(files), lambda name: (path.parent / name).read_bytes())
 
 
 def read_splits(table: Path | dict[str, str], root: Path = Path()) -> dict[str, str]:
@@ -165,7 +219,9 @@ def _unzipped(path: Path) -> bytes:
 
 
 def _labelled(names: list[str]) -> tuple[LabelledFile, ...]:
-    paths = sorted(PurePosixPath(name) for name in names if name.lower().endswith(SUFFIXES))
+    paths = sorted(
+        PurePosixPath(name) for name in names if name.lower().endswith((*PICTURES, *SOUNDS))
+    )
     tops = {path.parts[0] for path in paths}
     wrapped = len(tops) == 1 and all(len(path.parts) > 2 for path in paths)
     files = []

@@ -38,6 +38,7 @@ from models_store.manifest import (
 from models_store.preparation import Windows, together
 from training.card import card
 from training.networks import embed
+from training.precision import Converted
 from training.recipe import Card
 
 OPSET = 18
@@ -72,6 +73,7 @@ def export_bundle(
     normalised: bool,
     calibrated: Calibrated,
     cohort: Embeddings,
+    cohort_b: Embeddings | None = None,
     description: str = "",
     metrics: tuple[Metric, ...] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 - frozen
@@ -80,7 +82,8 @@ def export_bundle(
     """Write a bundle to a new folder and return it opened, as the service would open it.
 
     One encoder makes a siamese comparator; with `b`, side a of a pair goes through the one and
-    side b through the other. `cohort` holds an embedding (m, d) of each of m strangers.
+    side b through the other. `cohort` holds an embedding (m, d) of each of m strangers, and with
+    `b` `cohort_b` holds one by that encoder.
 
     Raises FileExistsError if the folder is there, because a version that is out does not change,
     and BundleRefused if ONNX Runtime differs from torch or the bundle fails its own checks.
@@ -107,17 +110,19 @@ def export_bundle(
             embeddings[side] = embed(encoder.module, encoder.examples, encoder.input)
             vectors |= pack_inputs(side, encoder.examples)
             vectors[f"embeddings_{side}"] = embeddings[side]
-            _write_encoder(draft / file, encoder, embeddings[side].shape[1], labels)
+            graph = encoder_graph(encoder)
+            helper.set_model_props(graph, labels)
+            onnx.save(graph, draft / file)
             if isinstance(encoder.input, TextInput):
                 (draft / encoder.input.tokenizer).write_bytes(encoder.tokenizer)
             encoders[side] = Encoder(modality=encoder.input.kind, file=file, input=encoder.input)
         onnx.save(_head_graph(calibrated.head), draft / HEAD)
         np.savez_compressed(draft / TEST_VECTORS, allow_pickle=False, **vectors)
-        np.savez_compressed(
-            draft / COHORT,
-            identities=np.arange(len(cohort), dtype=np.int64),
-            embeddings=cohort.astype(np.float16),
-        )
+        strangers: dict[str, Any] = {"embeddings": cohort.astype(np.float16)}
+        if cohort_b is not None:
+            strangers["embeddings_b"] = cohort_b.astype(np.float16)
+        identities = np.arange(len(cohort), dtype=np.int64)
+        np.savez_compressed(draft / COHORT, identities=identities, **strangers)
         manifest = Manifest(
             name=name,
             version=version,
@@ -130,6 +135,7 @@ def export_bundle(
             head=calibrated.head,
             operating_points=calibrated.operating_points,
             calibration=calibrated.choices,
+            calibration_b=calibrated.choices_b,
             metrics=metrics,
             provenance=provenance.model_copy(update={"created": datetime.now(UTC)}),
             files=_digests(draft),
@@ -142,10 +148,10 @@ def export_bundle(
     return comparator
 
 
-def _write_encoder(
-    path: Path, encoder: TrainedEncoder, dimension: int, labels: dict[str, str]
-) -> None:
-    """Write the module as ONNX: its inputs by name → `embedding` (batch, d)."""
+def encoder_graph(encoder: TrainedEncoder) -> onnx.ModelProto:
+    """Return the module as ONNX: its inputs by name → `embedding` (batch, d)."""
+    if isinstance(encoder.module, Converted):
+        return encoder.module.graph
     windows = [encoder.examples[i][0] for i in range(2)]
     inputs = together(encoder.input, windows)
     free = {name: {0: "batch"} for name in (*inputs, "embedding")}
@@ -153,24 +159,27 @@ def _write_encoder(
         free |= {
             name: {0: "batch", 1: "time"} for name, values in inputs.items() if values.ndim > 1
         }
-    with warnings.catch_warnings():
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
         # The TorchScript exporter is deprecated, and the better one here: 1 s for 7, and its
         # nodes do not carry the paths of the machine that exported them.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # An LSTM checks sizes that do not change, and begins with zeros whatever the batch.
+        warnings.filterwarnings("ignore", module=r"torch\.nn\.modules\.rnn")
+        warnings.filterwarnings("ignore", "Exporting a model to ONNX with a batch_size other")
         torch.onnx.export(
             encoder.module.eval(),
             tuple(torch.from_numpy(values) for values in inputs.values()),
-            path,
+            path := Path(scratch) / "encoder.onnx",
             input_names=list(inputs),
             output_names=["embedding"],
             dynamic_axes=free,
             opset_version=OPSET,
             dynamo=False,
         )
-    model = onnx.load(path)
-    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = dimension
-    helper.set_model_props(model, labels)
-    onnx.save(model, path)
+        graph = onnx.load(path)
+    dimension = embed(encoder.module, encoder.examples[:1], encoder.input).shape[1]
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = dimension
+    return graph
 
 
 def _head_graph(head: Head) -> onnx.ModelProto:

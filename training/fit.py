@@ -1,7 +1,7 @@
 """The fit: a recipe and its task in, averaged weights and their history out."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,10 +19,15 @@ from training.sampling import Rows
 from training.tasks import Task
 
 CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
 HISTORY = "history.json"
 
+MISSED = "fnir"
+"""The figure of a validation that is lowest for the best weights."""
+
 Epoch = dict[str, float]
-"""One line of the loss history: `epoch`, `loss`, `learning_rate`, and what validation gave."""
+"""One line of the loss history: `epoch`, `loss`, `learning_rate`, `active` where the loss tells
+what share of its triplets or pairs still costs anything, and what validation gave."""
 
 Progress = Callable[[Iterable[Rows], str, int], Iterable[Rows]]
 """Wraps an epoch's batches to show how far it is: the batches, a caption, how many there are."""
@@ -39,14 +44,17 @@ def fit(
     fabric: Fabric,
     *,
     validate: Callable[[nn.Module], Epoch] = lambda _: {},
-    report: Callable[[Epoch], None] = lambda _: None,
+    report: Callable[[Sequence[Epoch]], None] = lambda _: None,
     progress: Progress = lambda batches, *_: batches,
+    step: Callable[[float], None] = lambda _: None,
 ) -> nn.Module:
     """Train as the recipe says; return the task's encoder, averaged and ready for inference.
 
-    After every epoch a checkpoint and the history are written to `out`. Where `out` already
-    holds a checkpoint, the fit goes on from there, to the weights that it would have reached
-    had it never stopped. Raises RecipeChanged if the checkpoint in `out` is another recipe's.
+    After every epoch a checkpoint and the history are written to `out`, and `report` is given
+    the history; after every batch `step` is given the loss. `best.pt` are the averaged weights of
+    the validation that missed fewest. Where `out` already holds a checkpoint, the fit goes on
+    from there, to the weights that it would have reached had it never stopped. Raises
+    RecipeChanged if the checkpoint in `out` is another recipe's.
     """
     how, batches, encoder = recipe.optimisation, task.batches, task.encoder
     learnt = {id(weight) for weight in encoder.parameters()}
@@ -91,30 +99,37 @@ def fit(
             schedule.step()
             average.update_parameters(encoder)
             losses.append(loss.item())
-        last = number + 1 == how.epochs
+            step(losses[-1])
+        due = number + 1 == how.epochs or not (number + 1) % how.validate_every
         line: dict[str, float] = {
             "epoch": number + 1,
             "loss": fmean(losses),
             "learning_rate": float(schedule.get_last_lr()[0]),
-            **(validate(average.eval()) if last or not (number + 1) % how.validate_every else {}),
+            **(validate(average.module.eval()) if due else {}),
         }
+        if (active := task.active()) is not None:
+            line["active"] = active
         history.append(line)
+        if MISSED in line and line[MISSED] <= min(each.get(MISSED, 1) for each in history):
+            _write(out / BEST, fabric, {"average": average})
         _save(out, fabric, state)
-        report(line)
+        report(history)
     return average.module.eval()
 
 
-def fitted(recipe: Recipe, out: Path) -> nn.Module:
-    """Return the encoder of the checkpoint in `out` as the recipe exports it."""
+def fitted(recipe: Recipe, out: Path, *, last: bool = False) -> nn.Module:
+    """Return the encoder in `out` as the recipe exports it: the best validated, or the last."""
     encoder = untrained(recipe)
-    encoder.load_state_dict(_averaged_weights(out))
+    best = out / BEST
+    file = best if best.exists() and not last else out / CHECKPOINT
+    encoder.load_state_dict(_averaged_weights(file))
     if recipe.export.views and isinstance(recipe.input, ImageInput):
         encoder = AveragedViews(encoder, recipe.input.shape, recipe.export.views)
     return encoder.eval()
 
 
-def _averaged_weights(out: Path) -> dict[str, Tensor]:
-    checkpoint = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
+def _averaged_weights(file: Path) -> dict[str, Tensor]:
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     return {
         name.removeprefix("module."): value
         for name, value in checkpoint["average"].items()
@@ -133,9 +148,14 @@ def _resume(out: Path, fabric: Fabric, state: dict[str, Any]) -> None:
 
 def _save(out: Path, fabric: Fabric, state: dict[str, Any]) -> None:
     """Write checkpoint and history whole or not at all: a kill may come at any moment."""
-    out.mkdir(parents=True, exist_ok=True)
-    fresh = out / f"{CHECKPOINT}.fresh"
+    _write(out / CHECKPOINT, fabric, state)
+    if fabric.is_global_zero:
+        (out / HISTORY).write_text(json.dumps(state["history"], indent=1))
+
+
+def _write(file: Path, fabric: Fabric, state: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.fresh")
     fabric.save(fresh, state)
     if fabric.is_global_zero:
-        fresh.replace(out / CHECKPOINT)
-        (out / HISTORY).write_text(json.dumps(state["history"], indent=1))
+        fresh.replace(file)

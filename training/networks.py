@@ -9,9 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from index.gallery import Embeddings
-from models_store.manifest import ImageInput, Input
+from models_store.manifest import AudioInput, ImageInput, Input, TextInput
 from models_store.preparation import Windows, embed_windows, together
-from training.recipe import Network, Recipe, ResidualNetwork
+from training.audio_networks import CnnLstmEncoder, RawWaveEncoder, TdnnEncoder
+from training.recipe import (
+    BertLstmNetwork,
+    CnnLstmNetwork,
+    Network,
+    RawWaveNetwork,
+    Recipe,
+    ResidualNetwork,
+    TdnnNetwork,
+    TextNetwork,
+    WordsNetwork,
+)
+from training.text_networks import BertLstmEncoder, TextEncoder
+from training.word_vectors import WordsEncoder, read_word_vectors
 
 
 class ResidualEncoder(nn.Module):
@@ -95,10 +108,24 @@ class _Block(nn.Module):
         return torch.relu(inner + self.shortcut_norm(self.shortcut(maps)))
 
 
+class Towers(nn.Module):
+    """Two encoders of one comparator: side a of a pair goes through the one, b through the other.
+
+    A siamese comparator has the same on both sides, which is to say one.
+    """
+
+    def __init__(self, a: nn.Module, b: nn.Module) -> None:
+        super().__init__()
+        self.a = a
+        self.b = b
+
+
 def untrained(recipe: Recipe) -> nn.Module:
-    """Return the recipe's encoder with first weights, which its seed decides."""
+    """Return the recipe's encoder, or its two, with first weights, which its seed decides."""
     torch.manual_seed(recipe.seed)
     encoder = build(recipe.network, recipe.input)
+    if recipe.b is not None:
+        encoder = Towers(encoder, build(recipe.b.network, recipe.b.input))
     for weight in encoder.parameters():
         if weight.ndim == 4:  # 1.3 to 1.5 × faster on a CPU
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -110,6 +137,18 @@ def build(network: Network, spec: Input) -> nn.Module:
     match network, spec:
         case ResidualNetwork(), ImageInput():
             return ResidualEncoder(spec.shape, network)
+        case TextNetwork(), TextInput():
+            return TextEncoder(network)
+        case BertLstmNetwork(), TextInput():
+            return BertLstmEncoder(network)
+        case WordsNetwork(), TextInput():
+            return WordsEncoder(network, read_word_vectors(network.vectors))
+        case TdnnNetwork(), AudioInput():
+            return TdnnEncoder(spec.sample_rate, network)
+        case CnnLstmNetwork(), AudioInput():
+            return CnnLstmEncoder(spec.sample_rate, network)
+        case RawWaveNetwork(), AudioInput():
+            return RawWaveEncoder(network)
     raise ValueError(f"a network of kind {network.kind} takes no {spec.kind}")
 
 

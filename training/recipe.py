@@ -1,12 +1,12 @@
 """A recipe: everything that decides what a fit learns, in one short TOML file."""
 
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models_store.manifest import Distance, Input, Name
+from models_store.manifest import Distance, Input, Name, TrainingSource
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -16,21 +16,61 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Part):
-    """Where the samples lie: a folder of folders or a zip of one, and which groups train.
+class Columns(_Part):
+    """What the columns of a table of files are called.
 
-    `files` and `splits` are relative to the folder that `--data` names; `splits` is a table, or
-    each group's split; a group without one is left out. `held_back` lists
-    identities that nothing is calibrated on and that are in no cohort, such as the demo's.
-    `validation_samples` of each validation identity are used, the first ones; else all.
+    `identity` may be left out where it is "identity", "label" or "speaker". Of rows that have a
+    split only those of `splits` are read, or all where it is empty.
+    """
+
+    path: str = "path"
+    identity: str | None = None
+    group: str | None = None
+    drawer: str | None = None
+    split: str = "split"
+    splits: tuple[str, ...] = ()
+
+
+class Table(Columns):
+    """One of several tables of files that are read side by side; its folder names its group."""
+
+    file: Path
+
+
+class JudgedPairs(_Part):
+    """Tables of pairs of texts that people judged: scores, or whether they are the same.
+
+    A pair that is in `val` too trains nothing. From the score `same_from` on, of 0 to 1 from the
+    lowest in a table to the highest, two texts count as the same where that is asked.
+    """
+
+    train: tuple[Path, ...]
+    val: tuple[Path, ...]
+    same_from: Share = 0.8
+
+
+class Source(_Part):
+    """Where the samples lie: a folder of folders or a zip of one, or `tables`; and which train.
+
+    `files`, `tables` and `splits` are relative to the folder that `--data` names; `splits` is a
+    table, or the split of each group or identity; what it does not name has the split that its
+    table gives, and is left out without one. `held_back` lists identities that nothing is
+    calibrated on and that are in no cohort, such as the demo's. `validation_samples` of each
+    validation identity are used, the first ones; else all. Recordings longer than `pieces` seconds
+    are cut into samples of that length where they are held out. `further` are the data sets that
+    the tables hold besides the one that is named.
     """
 
     name: str
     licence: str
     url: str
     root: Path
-    files: Path
-    splits: Path | dict[str, str]
+    files: Path = Path()
+    tables: tuple[Table, ...] = ()
+    further: tuple[TrainingSource, ...] = ()
+    splits: Path | dict[str, str] = {}
+    pieces: Annotated[float, Field(gt=0)] | None = None
+    pairs: JudgedPairs | None = None
     held_back: tuple[str, ...] = ()
     validation_samples: Count | None = None
 
@@ -45,7 +85,94 @@ class ResidualNetwork(_Part):
     dropout: Share = 0.0
 
 
-Network = ResidualNetwork
+class TextNetwork(_Part):
+    """Of text: embedded tokens, `layers` that look at the two neighbours, a weighted mean.
+
+    `vocabulary` is how many tokens the tokenizer has, at most.
+    """
+
+    kind: Literal["text-conv"] = "text-conv"
+    vocabulary: Annotated[int, Field(gt=256)]
+    width: Count
+    layers: Annotated[int, Field(ge=0)] = 1
+    dimension: Count
+    dropout: Share = 0.0
+
+
+class BertLstmNetwork(_Part):
+    """Of text: a checkpoint's token states, frozen or `tuned`, an LSTM both ways, their mean.
+
+    `checkpoint` is a folder as `python -m training import-text` takes it; unsaid, the packaged.
+    """
+
+    kind: Literal["bert-lstm"] = "bert-lstm"
+    checkpoint: Path | None = None
+    tuned: bool = False
+    hidden: Count
+    dimension: Count
+
+
+class LogMel(_Part):
+    """Frames of `window` seconds every `hop`, their power in so many bands up to `highest` Hz."""
+
+    bands: Count = 64
+    window: float = 0.025
+    hop: float = 0.01
+    lowest: float = 60.0
+    highest: float = 7600.0
+
+
+class TdnnNetwork(_Part):
+    """Of sound: log-mel frames, a residual block per dilation, attentive-statistics pooling."""
+
+    kind: Literal["tdnn"] = "tdnn"
+    frames: LogMel = LogMel()
+    width: Count = 128
+    dilations: tuple[Count, ...] = (1, 2, 3)
+    joined: Count = 256
+    attention: Count = 64
+    dimension: Count
+    dropout: Share = 0.0
+
+
+class CnnLstmNetwork(_Part):
+    """Of sound: log-mel frames, a convolution of stride 2 per width, an LSTM."""
+
+    kind: Literal["cnn-lstm"] = "cnn-lstm"
+    frames: LogMel = LogMel()
+    widths: tuple[Count, ...] = (128, 128)
+    hidden: Count = 128
+    dimension: Count
+
+
+class RawWaveNetwork(_Part):
+    """Of sound: convolutions on the waveform, the first of a `stride`, pooled by four each."""
+
+    kind: Literal["raw-wave"] = "raw-wave"
+    widths: tuple[Count, ...] = (64, 128, 128, 128)
+    stride: Count = 4
+    dimension: Count
+
+
+class WordsNetwork(_Part):
+    """Of text: fixed vectors of words, their mean, and a small net on it with a `hidden` layer.
+
+    `vectors` is the folder that `python -m training words` wrote.
+    """
+
+    kind: Literal["words"] = "words"
+    vectors: Path
+    hidden: Count
+    dimension: Count
+    dropout: Share = 0.0
+
+
+SoundNetwork = TdnnNetwork | CnnLstmNetwork | RawWaveNetwork
+
+Network = Annotated[
+    ResidualNetwork | TextNetwork | BertLstmNetwork | WordsNetwork | SoundNetwork,
+    Field(discriminator="kind"),
+]
 """What embeds, by its kind."""
 
 
@@ -78,6 +205,25 @@ class Augmentation(_Part):
     mirror: Share = 0.0
 
 
+class SoundAugmentation(_Part):
+    """How else a clip could have been recorded; see training/audio_augmentation.py.
+
+    Each speed other than 1 makes every identity another one, as a quarter turn does of pictures.
+    Clips are cut to one length for each batch, drawn from `seconds`; the share `joined` of them
+    is first made longer by others of their identity. Decibels: `equaliser` how far bands are
+    raised or lowered, `noise` how far below the sound it lies (a share `noisy` has some);
+    `narrow` is the share that goes through a telephone's band.
+    """
+
+    speeds: tuple[Annotated[float, Field(gt=0.5, lt=2)], ...] = (1.0,)
+    seconds: tuple[float, float] = (1.0, 2.0)
+    joined: Share = 0.0
+    equaliser: float = 0.0
+    noise: tuple[float, float] = (10.0, 40.0)
+    noisy: Share = 0.0
+    narrow: Share = 0.0
+
+
 LossKind = Literal[
     # over pairs of a batch
     "bce",
@@ -104,7 +250,22 @@ LossKind = Literal[
     "proxy-anchor",
     # between two encoders
     "info-nce",
+    # over pairs that people judged
+    "cosent",
 ]
+
+
+_LEARN_TOO: tuple[LossKind, ...] = (
+    "bce",
+    "bce-elementwise",
+    "ge2e-softmax",
+    "ge2e-contrast",
+    "softmax-classifier",
+    "cosface",
+    "subcenter-arcface",
+    "proxy-anchor",
+    "info-nce",
+)
 
 
 class Loss(_Part):
@@ -143,9 +304,65 @@ class Optimisation(_Part):
 
 
 class Export(_Part):
-    """How the encoder leaves: averaged over views that show these shares of the picture."""
+    """How the encoder leaves: averaged over views that show these shares of the picture.
+
+    Of sound, with so many numbers more, that a linear map makes of its `statistics`; see
+    training/audio_statistics.py.
+    """
 
     views: tuple[float, ...] = ()
+    statistics: Annotated[int, Field(ge=0)] = 0
+
+
+class Captions(_Part):
+    """A table of things that have texts and pictures, a line each: what two encoders learn from.
+
+    `identity` and `group` name columns, as `texts` do: in those of `keywords` a "|" separates
+    words of which each could be said alone. `pictures` are paths with columns in braces, in a zip
+    where they go on behind its name: "drawings.zip/{id}.png". So many `strangers` of the
+    identities to learn from are kept back, to be calibrated on with those of validation.
+    """
+
+    identity: str
+    group: str
+    texts: Annotated[tuple[str, ...], Field(min_length=1)]
+    keywords: tuple[str, ...] = ()
+    pictures: Annotated[tuple[str, ...], Field(min_length=1)]
+    strangers: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The columns of texts that are no keywords."""
+        return tuple(name for name in self.texts if name not in self.keywords)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """What each picture's folder is called."""
+        return tuple(PurePosixPath(path).parent.name for path in self.pictures)
+
+
+class Wording(_Part):
+    """How else a thing could have been called: shares of what is said of it in a batch.
+
+    `keywords`: some of its keywords instead of a text; `more`: a text and some keywords;
+    `dropped`: without one of its words.
+    """
+
+    keywords: Share = 0.0
+    more: Share = 0.0
+    dropped: Share = 0.0
+
+
+class Other(_Part):
+    """The other of two encoders, side b: without one, both sides are of the same (siamese)."""
+
+    input: Input
+    network: Network
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds(cls, given: object) -> object:
+        return _of_images(given)
 
 
 class Card(_Part):
@@ -168,9 +385,13 @@ class Recipe(_Part):
     data: Source
     input: Input
     network: Network
+    b: Other | None = None
+    captions: Captions | None = None
+    wording: Wording = Wording()
     batches: Batches
-    augmentation: Augmentation
+    augmentation: Augmentation = Augmentation()
     label_augmentation: Augmentation = Augmentation()
+    sound: SoundAugmentation = SoundAugmentation()
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
     optimisation: Optimisation
     export: Export = Export()
@@ -179,12 +400,31 @@ class Recipe(_Part):
     @model_validator(mode="before")
     @classmethod
     def _kinds(cls, given: object) -> object:
-        """Take an input or a network that does not tell its kind for one of images."""
-        if not isinstance(given, dict):
-            return given
-        kinds = {"input": "image", "network": "residual"}
-        parts = {name: given[name] for name in kinds if isinstance(given.get(name), dict)}
-        return given | {name: {"kind": kinds[name]} | part for name, part in parts.items()}
+        return _of_images(given)
+
+    @model_validator(mode="after")
+    def _two_encoders_learn_from_captions(self) -> Self:
+        if (self.b is None) != (self.captions is None):
+            raise ValueError("expected `b` and `captions`, or neither")
+        if self.b and self.b.network.dimension != self.network.dimension:
+            raise ValueError("both networks must have one dimension")
+        return self
+
+    @model_validator(mode="after")
+    def _what_losses_learn_is_moved(self) -> Self:
+        learning = [loss.kind for loss in self.losses if loss.kind in _LEARN_TOO]
+        if learning and not self.optimisation.proxy_learning_rate:
+            raise ValueError(f"{learning[0]} learns too: expected a proxy_learning_rate above 0")
+        return self
+
+
+def _of_images(given: object) -> object:
+    """Take an input or a network that does not tell its kind for one of images."""
+    if not isinstance(given, dict):
+        return given
+    kinds = {"input": "image", "network": "residual"}
+    parts = {name: given[name] for name in kinds if isinstance(given.get(name), dict)}
+    return given | {name: {"kind": kinds[name]} | part for name, part in parts.items()}
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -14,10 +14,11 @@ Rows = npt.NDArray[np.int64]
 class BalancedBatches:
     """Batches of exactly `labels_per_batch` labels × `samples_per_label` samples.
 
-    An epoch shows as many samples as there are, in rounds: each has every label once, in a new
-    order, short of the last ones that fill no batch. Labels of one group come in runs of up to
-    `kin`: the alphabet's other characters are the impostors worth learning from, and chance alone
-    would seldom put two in one batch.
+    An epoch shows as many samples as there are, short of a batch, and every label at least once.
+    It goes in rounds: each has every label once, in a new order, and a batch may begin in one
+    round and end in the next, but has no label twice (so a batch suits GE2E as it is). Labels of
+    one group come in runs of up to `kin`: the alphabet's other characters are the impostors worth
+    learning from, and chance alone would seldom put two in one batch.
 
     A label with fewer samples than asked repeats them, each as often as any other give or take
     one, so that the counts stay exact. The same seed and epoch give the same batches, which is
@@ -40,9 +41,13 @@ class BalancedBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        if self.labels_per_batch > len(np.unique(self.labels)):
+        labels = len(np.unique(self.labels))
+        if self.labels_per_batch > labels:
             return 0
-        return max(1, len(self.labels) // (self.labels_per_batch * self.samples_per_label))
+        whole_round = -(-labels // self.labels_per_batch)
+        return max(
+            whole_round, len(self.labels) // (self.labels_per_batch * self.samples_per_label)
+        )
 
     def epoch(self, number: int) -> Iterator[Rows]:
         """Yield the rows of each batch, (P·K,), samples of one label side by side."""
@@ -54,10 +59,14 @@ class BalancedBatches:
 
     def _batches(self, group_of: Rows, random: np.random.Generator) -> Iterator[Rows]:
         """Yield the labels of batch after batch, round after round."""
+        left = np.empty(0, np.int64)
         while True:
             order = self._order(group_of, random)
-            for end in range(self.labels_per_batch, len(order) + 1, self.labels_per_batch):
-                yield order[end - self.labels_per_batch : end]
+            again = np.isin(order, left)  # these wait, or a batch would have them twice
+            order = np.concatenate([left, order[~again], order[again]])
+            whole = len(order) // self.labels_per_batch * self.labels_per_batch
+            yield from order[:whole].reshape(-1, self.labels_per_batch)
+            left = order[whole:]
 
     def _order(self, group_of: Rows, random: np.random.Generator) -> Rows:
         """Return every label once: runs of kin, the runs in random order."""

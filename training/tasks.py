@@ -1,14 +1,16 @@
 """What a fit works on: batches, what the encoder is given of them, and their loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models_store.manifest import ImageInput
+from models_store.manifest import AudioInput, ImageInput
 from models_store.preparation import Windows, together
+from training.audio_augmentation import sound_feed
 from training.augmentation import augment
 from training.datasets import LabelledSamples
 from training.losses import WeightedLosses
@@ -17,17 +19,29 @@ from training.recipe import Recipe
 from training.sampling import BalancedBatches, Rows
 
 
+class Batches(Protocol):
+    """Which rows a fit sees together; the same epoch always gives the same."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int) -> Iterator[Rows]:
+        """Yield the rows of each batch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """An encoder to be fitted: `objective(*feed(rows))` is its loss on a batch, a scalar.
 
-    The objective holds the encoder; what else it holds, such as proxies, is left behind.
+    The objective holds the encoder; what else it holds, such as proxies, is left behind. `active`
+    tells what share of the last batch's triplets or pairs still cost anything.
     """
 
     encoder: nn.Module
     objective: nn.Module
-    batches: BalancedBatches
+    batches: Batches
     feed: Callable[[Rows], tuple[Tensor, ...]]
+    active: Callable[[], float | None] = lambda: None
 
 
 class LabelLoss(nn.Module):
@@ -46,10 +60,12 @@ class LabelLoss(nn.Module):
 
 def labelled_task(recipe: Recipe, samples: LabelledSamples, rank: int = 0) -> Task:
     """Return the task of telling identities apart; processes of other rank see other batches."""
-    turns = 4 if recipe.batches.quarter_turns else 1
+    pictures = isinstance(recipe.input, ImageInput)
+    turns = 4 if pictures and recipe.batches.quarter_turns else len(recipe.sound.speeds)
     identities = len(samples.identities)
-    # Of n samples, the sampler's row r is sample r % n in its r // n-th quarter turn, and each turn
-    # of an identity is a label of its own: a letter on its side is another character.
+    # Of n samples, the sampler's row r is sample r % n in its r // n-th quarter turn, and each
+    # turn of an identity is a label of its own: a letter on its side is another character. Of
+    # sounds it is the speed, and somebody who speaks faster and higher is somebody else.
     labels = np.concatenate([samples.labels + turn * identities for turn in range(turns)])
     groups = np.concatenate(
         [samples.groups + turn * len(samples.group_names) for turn in range(turns)]
@@ -64,15 +80,17 @@ def labelled_task(recipe: Recipe, samples: LabelledSamples, rank: int = 0) -> Ta
     )
     encoder = untrained(recipe)
     loss = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
-    inputs = _inputs(recipe, samples.inputs)
+    inputs = _inputs(recipe, samples.inputs, samples.labels)
 
     def feed(rows: Rows) -> tuple[Tensor, ...]:
         return torch.from_numpy(labels[rows]), *inputs(rows)
 
-    return Task(encoder, LabelLoss(encoder, loss), batches, feed)
+    return Task(encoder, LabelLoss(encoder, loss), batches, feed, lambda: loss.active)
 
 
-def _inputs(recipe: Recipe, samples: Sequence[Windows]) -> Callable[[Rows], tuple[Tensor, ...]]:
+def _inputs(
+    recipe: Recipe, samples: Sequence[Windows], labels: Rows
+) -> Callable[[Rows], tuple[Tensor, ...]]:
     """Return what gives the encoder's inputs for rows of a batch, moved at random."""
     spec = recipe.input
     if isinstance(spec, ImageInput):
@@ -91,6 +109,9 @@ def _inputs(recipe: Recipe, samples: Sequence[Windows]) -> Callable[[Rows], tupl
             return (moved.contiguous(memory_format=torch.channels_last),)
 
         return images
+
+    if isinstance(spec, AudioInput):
+        return sound_feed(samples, labels, spec, recipe.sound)
 
     def windows(rows: Rows) -> tuple[Tensor, ...]:
         chosen = [samples[row][int(torch.randint(len(samples[row]), ()))] for row in rows]

@@ -8,8 +8,8 @@ from lightning_fabric import Fabric
 from models_store.preparation import preparation
 from models_store.sample import SampleLimits
 from training.datasets import open_collection, read_splits
-from training.fit import CHECKPOINT, HISTORY, RecipeChanged, fit, fitted
-from training.recipe import read_recipe
+from training.fit import CHECKPOINT, HISTORY, MISSED, RecipeChanged, fit, fitted
+from training.recipe import Loss, read_recipe
 from training.tasks import labelled_task
 
 
@@ -27,10 +27,10 @@ def samples(glyphs, recipe):
     )
 
 
-def run(recipe, samples, out, report=lambda _: None):
+def run(recipe, samples, out, **watched):
     fabric = Fabric(accelerator="cpu", devices=1)
     fabric.launch()
-    return fit(recipe, labelled_task(recipe, samples), out, fabric, report=report).state_dict()
+    return fit(recipe, labelled_task(recipe, samples), out, fabric, **watched).state_dict()
 
 
 class Killed(BaseException):
@@ -40,17 +40,19 @@ class Killed(BaseException):
 def test_a_run_killed_in_the_middle_resumes_to_the_same_weights_and_history(
     recipe, samples, tmp_path
 ):
-    def kill(line):
-        if line["epoch"] == 2:
+    def kill(history):
+        if len(history) == 2:
             raise Killed
 
     whole = run(recipe, samples, tmp_path / "whole")
     with pytest.raises(Killed):
         run(recipe, samples, tmp_path / "killed", report=kill)
     shown = []
-    resumed = run(recipe, samples, tmp_path / "killed", report=shown.append)
+    resumed = run(
+        recipe, samples, tmp_path / "killed", report=lambda history: shown.append(len(history))
+    )
 
-    assert [line["epoch"] for line in shown] == [3]
+    assert shown == [3]
     assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
     histories = [(tmp_path / run / HISTORY).read_text() for run in ("whole", "killed")]
     assert histories[0] == histories[1]
@@ -63,7 +65,7 @@ def test_the_loss_falls(recipe, samples, tmp_path):
     )
     losses = []
 
-    run(longer, samples, tmp_path, report=lambda line: losses.append(line["loss"]))
+    run(longer, samples, tmp_path, report=lambda history: losses.append(history[-1]["loss"]))
 
     assert losses[-1] < losses[0]
 
@@ -89,3 +91,33 @@ def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, samples, t
 
     assert all(torch.equal(weight, stored[name]) for name, weight in returned.items())
     assert {file.name for file in tmp_path.iterdir()} >= {CHECKPOINT, HISTORY}
+
+
+def test_the_best_weights_are_those_of_the_validation_that_missed_fewest(
+    recipe, samples, tmp_path
+):
+    missed = iter([0.4, 0.2, 0.3])
+    seen = []
+
+    def validate(encoder):
+        seen.append({name: value.clone() for name, value in encoder.state_dict().items()})
+        return {MISSED: next(missed)}
+
+    every = recipe.optimisation.model_copy(update={"validate_every": 1})
+    recipe = recipe.model_copy(update={"optimisation": every})
+    run(recipe, samples, tmp_path, validate=validate)
+
+    best, last = fitted(recipe, tmp_path), fitted(recipe, tmp_path, last=True)
+    assert all(torch.equal(value, seen[1][name]) for name, value in best.state_dict().items())
+    assert all(torch.equal(value, seen[2][name]) for name, value in last.state_dict().items())
+
+
+def test_the_history_tells_what_share_of_the_triplets_still_costs_anything(
+    recipe, samples, tmp_path
+):
+    triplets = recipe.model_copy(update={"losses": (Loss(kind="triplet-semi-hard"),)})
+
+    run(triplets, samples, tmp_path)
+
+    history = json.loads((tmp_path / HISTORY).read_text())
+    assert all(0 <= line["active"] <= 1 for line in history)

@@ -27,6 +27,31 @@ def test_every_batch_has_exactly_p_labels_and_k_samples_of_each(sizes, p, k, kin
         assert (counts == k).all()
 
 
+@given(
+    sizes=st.lists(st.integers(1, 7), min_size=4, max_size=12),
+    p=st.integers(1, 4),
+    k=st.integers(1, 9),
+    number=st.integers(0, 5),
+)
+def test_an_epoch_shows_every_label_and_a_batch_none_of_them_twice(sizes, p, k, number):
+    sampler = batches(sizes, p, k)
+
+    shown = [sampler.labels[rows].reshape(p, k)[:, 0] for rows in sampler.epoch(number)]
+
+    assert set(np.concatenate(shown)) == set(range(len(sizes)))
+    assert all(len(set(labels)) == p for labels in shown)
+    times = np.bincount(np.concatenate(shown))
+    assert times.max() - times.min() <= 1
+
+
+def test_a_label_with_one_sample_shows_it_as_often_as_a_batch_asks():
+    sampler = batches([1, 9], p=2, k=4)
+
+    for rows in sampler.epoch(0):
+        assert np.bincount(sampler.labels[rows]).tolist() == [4, 4]
+        assert set(rows[sampler.labels[rows] == 0]) == {0}
+
+
 def test_every_label_is_shown_once_before_any_is_shown_again():
     sampler = batches([4] * 12, p=4, k=2)
 
