@@ -1,18 +1,16 @@
 """From distances to decisions: what a bundle learns on identities held out of its training."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
 
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import adjusted_rand_score
 
+from evaluation.cuts import best_cut, collections
 from evaluation.open_set import draw_trial
-from evaluation.pairs import Embedded, Labels, Pairs, all_pairs
+from evaluation.pairs import Embedded, Pairs, all_pairs
 from evaluation.purity import purity_laws
 from index.calibration import calibrate as worth_of_scores
-from index.clustering import leader, linkage
 from index.fusion import CHOICES
 from index.roster import Rule, Score, Scores
 from models_store.manifest import (
@@ -28,34 +26,43 @@ FMRS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 RULES: tuple[Rule, ...] = ("max", "mean", "centroid", "knn")
 GENUINE_QUANTILES = 200
 TARGET_FPIR = 0.05
-CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES = 50, 10
-_CUTS = tuple(cut / 20 for cut in range(1, 20))
+CLUSTERED = 1_000  # items of a collection that chooses the cut
 _FEWEST_PAIRS = 10  # an operating point rests on at least so many accepted impostor pairs
-
-Method = Literal["linkage", "leader"]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A head, its operating points, and what else was chosen on held-out identities."""
+    """A head, its operating points, and what else was chosen on held-out identities.
+
+    `choices_b` are those for probes of side b, where that has an encoder of its own.
+    """
 
     head: Head
     operating_points: tuple[OperatingPoint, ...]
     choices: Calibration
+    choices_b: Calibration | None = None
 
 
-def calibrate(embedded: Embedded, seed: int, further: Embedded | None = None) -> Calibrated:
+def calibrate(
+    embedded: Embedded,
+    seed: int,
+    further: Embedded | None = None,
+    judged: Pairs | None = None,
+) -> Calibrated:
     """Return what held-out samples say; their own `score` is not looked at.
 
     `further` are more identities, whose likes are not quite those to be enrolled: simulated
-    galleries larger than the held-out identities allow are drawn from both. Raises ValueError if
+    galleries larger than the held-out identities allow are drawn from both. `judged` is the
+    closeness (negated distances) of pairs that people judged, for the head and the operating
+    points to go by instead of all pairs of the samples. Raises ValueError if
     impostor pairs are no further apart than genuine ones.
     """
-    closeness = all_pairs(replace(embedded, score=np.negative))
+    closeness = judged or all_pairs(replace(embedded, score=np.negative))
     head = fit_head(closeness)
     scored = replace(embedded, score=score_of(head))
     rule = best_rule(scored, seed)
     chosen = prices(scored, rule, seed, further)
+    clustered = collections(scored, np.random.default_rng(seed), draws=2, items=CLUSTERED)
     others = {other: prices(scored, other, seed, further) for other in CHOICES if other != rule}
     return Calibrated(
         head,
@@ -64,7 +71,7 @@ def calibrate(embedded: Embedded, seed: int, further: Embedded | None = None) ->
         ),
         Calibration(
             rule=rule,
-            cluster_threshold=best_cut(scored, np.random.default_rng(seed)),
+            cluster_threshold=best_cut(scored, [rows for drawn in clustered for rows in drawn]),
             cluster_purity=purity_laws(scored, seed),
             genuine=chosen.genuine,
             posterior=chosen.posterior,
@@ -162,29 +169,6 @@ def prices(
 
 def _names(embedded: Embedded) -> list[str]:
     return [str(label) for label in embedded.labels]
-
-
-def best_cut(embedded: Embedded, random: np.random.Generator, method: Method = "linkage") -> float:
-    """Return the score at which a clustering agrees best with these identities."""
-    rows = some_rows(embedded, CLUSTERED_IDENTITIES, CLUSTERED_SAMPLES, random)
-    return max(_CUTS, key=lambda cut: agreement(embedded, rows, cut, method))
-
-
-def agreement(embedded: Embedded, rows: Labels, cut: float, method: Method) -> float:
-    """Return the adjusted Rand index of the rows' clusters and their identities."""
-    procedure = linkage if method == "linkage" else leader
-    found = procedure(embedded.embeddings[rows], embedded.score, cut, metric=embedded.metric)
-    return float(adjusted_rand_score(embedded.labels[rows], found.labels))
-
-
-def some_rows(
-    embedded: Embedded, identities: int, samples: int, random: np.random.Generator
-) -> Labels:
-    """Return the rows of up to `samples` of each of up to `identities`, in random order."""
-    chosen = random.permutation(embedded.identities)[:identities]
-    order = random.permutation(len(embedded.labels))
-    rows = [order[embedded.labels[order] == identity][:samples] for identity in chosen]
-    return random.permutation(np.concatenate(rows))
 
 
 def _scores(closeness: np.ndarray, head: Head) -> np.ndarray:

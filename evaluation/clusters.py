@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit
 from sklearn.metrics import adjusted_rand_score
 
 from evaluation.agreement import agreement
-from evaluation.pair_counts import Progress, Rows
+from evaluation.cuts import Method, Rows, best_cut, draw
+from evaluation.pair_counts import Progress
 from evaluation.pairs import Embedded
 from evaluation.report import ClusteringRow
 from evaluation.samples import Samples
@@ -17,10 +17,7 @@ from index.clustering import leader, linkage
 IDENTITIES, EACH = 60, 10  # clustered at most
 ORDERS = 5
 FEWEST = 4  # identities: two to choose the cut, two to be clustered
-_CUTS = tuple(expit(np.linspace(-2, 6, 9)).tolist())  # .12 to .998
 _CHOOSING = 250  # samples that choose the cut
-
-Method = Literal["linkage", "leader"]
 
 
 def measure_clustering(samples: Samples, seed: int, progress: Progress) -> Iterator[ClusteringRow]:
@@ -35,10 +32,11 @@ def measure_clustering(samples: Samples, seed: int, progress: Progress) -> Itera
     random = np.random.default_rng(seed)
     order = random.permutation(e.identities)
     half = e.identities // 2
-    choosing = _rows(e, order[:half], random)[:_CHOOSING]
-    rows = _rows(e, order[half:], random)
+    choosing = draw(e, order[:half][:IDENTITIES], EACH, random)
+    choosing = random.permutation(choosing)[:_CHOOSING]
+    rows = draw(e, order[half:][:IDENTITIES], EACH, random)
     cuts: list[tuple[Method, Literal["other identities", "bundle"], float]] = [
-        (method, "other identities", best_cut(e, choosing, method))
+        (method, "other identities", best_cut(e, [choosing], method))
         for method in ("linkage", "leader")
     ]
     progress(0.3)
@@ -64,25 +62,7 @@ def measure_clustering(samples: Samples, seed: int, progress: Progress) -> Itera
         progress(0.3 + 0.7 * (done + 1) / len(cuts))
 
 
-def best_cut(embedded: Embedded, rows: Rows, method: Method) -> float:
-    """Return the score at which a clustering of these rows agrees best with their identities."""
-
-    def agrees(cut: float) -> float:
-        found = _labels(embedded, rows, cut, method)
-        return float(adjusted_rand_score(embedded.labels[rows], found))
-
-    best: float = max(_CUTS, key=agrees)
-    return best
-
-
 def _labels(embedded: Embedded, rows: Rows, cut: float, method: Method) -> Rows:
     procedure = linkage if method == "linkage" else leader
     found = procedure(embedded.embeddings[rows], embedded.score, cut, metric=embedded.metric)
     return np.array(found.labels)
-
-
-def _rows(embedded: Embedded, identities: Rows, random: np.random.Generator) -> Rows:
-    """Return some rows of each of some identities, in random order."""
-    order = random.permutation(len(embedded.labels))
-    own = [order[embedded.labels[order] == i][:EACH] for i in identities[:IDENTITIES].tolist()]
-    return random.permutation(np.concatenate(own))

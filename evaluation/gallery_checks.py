@@ -2,7 +2,8 @@
 
 NPZ holds `embeddings` float32 (n, d), unit vectors compared by cosine, and `identities` str (n,),
 as `samples.npz` of `python -m evaluation` does. Half of the identities set the head and the laws
-of purity, and the others are clustered; faults are planted in galleries of all of them.
+of purity, and the others are clustered, by average linkage and the leader procedure too; faults
+are planted in galleries of all of them.
 """
 
 import argparse
@@ -11,18 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster
+from scipy.cluster.hierarchy import linkage as scipy_linkage
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from evaluation.calibration import fit_head, score_of
+from evaluation.cuts import CUTS, Rows, draw
 from evaluation.pairs import Embedded, Labels, all_pairs
 from evaluation.purity import purity, purity_laws
-from index.clustering import PurityLaw, linkage
-from index.gallery import Reference
+from index.clustering import PurityLaw, leader, linkage
+from index.gallery import Embeddings, Reference, distances
 from index.health import Health, examine
 
 SAMPLES = 10
 FLIPPED = 0.05
 SPLIT = 10
+ORDERS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,14 @@ def wrong_names_found(embedded: Embedded, size: int, seed: int) -> tuple[float, 
     )
 
 
-def duplicates_found(embedded: Embedded, size: int, seed: int) -> tuple[float, float]:
-    """Return precision and recall of `duplicates` with ten identities under two names.
+def duplicates_found(
+    embedded: Embedded, size: int, seed: int, splits: int = SPLIT
+) -> tuple[float, float]:
+    """Return precision and recall of `duplicates` with so many identities under two names.
 
     Identities that look the same but go by two names in the data count as mistakes.
     """
-    planted = plant(embedded, size, seed, flips=0, splits=SPLIT)
+    planted = plant(embedded, size, seed, flips=0, splits=splits)
     told = {
         frozenset(int(name) for name in each.identities)
         for each in _checked(embedded, planted).duplicates or ()
@@ -97,16 +104,47 @@ def purity_kept(
 ) -> tuple[float, float]:
     """Return purity and adjusted Rand index of a clustering cut by this law."""
     random = np.random.default_rng(seed)
-    rows = np.concatenate(
-        [
-            random.permutation(np.flatnonzero(embedded.labels == i))[:samples]
-            for i in random.permutation(embedded.identities)[:size]
-        ]
-    )
+    rows = draw(embedded, random.permutation(embedded.identities)[:size], samples, random)
     labels = np.unique(embedded.labels[rows], return_inverse=True)[1]
     found = linkage(embedded.embeddings[rows], embedded.score, law, metric=embedded.metric)
     clusters = np.array(found.labels)
     return purity(labels, clusters), float(adjusted_rand_score(labels, clusters))
+
+
+def clusterings(one: Embedded, other: Embedded, size: int, seed: int) -> dict[str, float]:
+    """Return the adjusted Rand index of each procedure, of 20 samples of `size` identities.
+
+    Cut where it agrees best with as many identities of `one`, at most fifty; the leader procedure
+    by its best of ten orders.
+    """
+    random = np.random.default_rng(seed)
+    chosen, rows = (
+        draw(e, random.permutation(e.identities)[:most], 20, random)
+        for e, most in ((one, min(size, 50)), (other, size))
+    )
+
+    def agreed(embedded: Embedded, labels: Rows, name: str, cut: float) -> float:
+        items = embedded.embeddings[labels]
+        if name == "average linkage":
+            found = _average(items, embedded, cut)
+        else:
+            procedure = leader if name == "leader" else linkage
+            found = procedure(items, embedded.score, cut, metric=embedded.metric).labels
+        return float(adjusted_rand_score(embedded.labels[labels], found))
+
+    told = {}
+    for name in ("linkage", "average linkage", "leader"):
+        cut = max(CUTS[::2].tolist(), key=lambda cut, name=name: agreed(one, chosen, name, cut))
+        orders = ORDERS if name == "leader" else 1
+        told[name] = max(agreed(other, random.permutation(rows), name, cut) for _ in range(orders))
+    return told
+
+
+def _average(items: Embeddings, embedded: Embedded, cut: float) -> Rows:
+    far = distances(items, items, embedded.metric)[np.triu_indices(len(items), 1)]
+    merges = scipy_linkage(1 - embedded.score(far.astype(np.float64)), "average")
+    found: Rows = fcluster(merges, 1 - cut, "distance")
+    return found
 
 
 def halves(embedded: Embedded, seed: int) -> tuple[Embedded, Embedded]:
@@ -135,18 +173,24 @@ def main() -> None:
     embedded = Embedded(rows, labels, nobody, nobody.astype(str), "cosine", np.negative)
     one, other = halves(embedded, seed=0)
     whole = replace(embedded, score=one.score)
-    sizes = [size for size in (50, 100, 200) if size < whole.identities] + [whole.identities]
+    sizes = [size for size in (50, 100, 200, 400) if size <= whole.identities]
     draws = range(options.draws)
     for size in sizes:
         auc, precision, recall = np.mean(
             [wrong_names_found(whole, size, seed) for seed in draws], axis=0
         )
         _say(f"{size} identities, 5 % of names wrong: AUC {auc:.4f}", precision, recall)
-    for size in sizes:
-        precision, recall = np.mean(
-            [duplicates_found(whole, size, seed) for seed in draws], axis=0
-        )
-        _say(f"{size} identities, 10 under two names", precision, recall)
+    for who, these in (("all", whole), ("the other half", other)):
+        for size in (50, 100, 200, 400):
+            for splits in sorted({SPLIT, size // 10}):
+                if size > these.identities:
+                    continue
+                found = [duplicates_found(these, size, seed, splits) for seed in draws]
+                _say(f"{size} of {who}, {splits} under two names", *np.mean(found, axis=0))
+    for size in sorted({min(size, other.identities) for size in (50, 100)}):
+        drawn = [clusterings(one, other, size, seed) for seed in draws]
+        told = ", ".join(f"{name} {np.mean([d[name] for d in drawn]):.3f}" for name in drawn[0])
+        sys.stdout.write(f"{size} other identities × 20, ARI: {told}\n")
     for law in purity_laws(one, seed=0):
         asked_for = PurityLaw(**law.model_dump())
         for size in sorted({min(size, other.identities) for size in (20, 50, 100, 500)}):

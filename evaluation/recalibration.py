@@ -4,13 +4,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from evaluation.clusters import best_cut
+from evaluation.cuts import best_cut, collections
 from evaluation.samples import NotEvaluable, Samples
 from index.calibration import calibrate
 from models_store.manifest import Calibration, GenuineScores, PosteriorModel
 
 MOST_IDENTITIES, MOST_SAMPLES = 400, 10  # that the simulated galleries are drawn from
-_CHOOSING = 300  # samples that choose the cut of clusterings
+_CLUSTERED = 500  # items of a collection that chooses the cut of clusterings
 _QUANTILES = 200
 
 
@@ -37,10 +37,11 @@ def recalibrate(samples: Samples, seed: int = 0) -> Calibration:
         )
     except ValueError as error:
         raise NotEvaluable(f"not calibrated: {error}") from error
+    clustered = collections(e, random, draws=1, items=_CLUSTERED)
     levels = np.linspace(0, 1, _QUANTILES)
     return Calibration(
         rule=served.rule,
-        cluster_threshold=best_cut(e, random.permutation(rows)[:_CHOOSING], "linkage"),
+        cluster_threshold=best_cut(e, [rows for [rows] in clustered]),
         genuine=GenuineScores(
             rule=served.rule,
             by_samples={

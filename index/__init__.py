@@ -11,6 +11,7 @@ from index.decision import (
     Reason,
 )
 from index.faiss_gallery import FaissGallery
+from index.frozen import Frozen, FrozenBest, FrozenSearch
 from index.gallery import (
     BadEmbeddings,
     DimensionMismatch,
@@ -25,7 +26,7 @@ from index.gallery import (
     UnknownKey,
     distances,
 )
-from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine
+from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine, unjudged
 from index.identification import Identifier
 from index.miss_rate import GenuineScores, MissReason
 from index.numpy_gallery import NumpyGallery
@@ -46,6 +47,9 @@ __all__ = [
     "Embeddings",
     "Evidence",
     "FaissGallery",
+    "Frozen",
+    "FrozenBest",
+    "FrozenSearch",
     "Gallery",
     "GenuineScores",
     "Goat",
@@ -83,4 +87,5 @@ __all__ = [
     "leader",
     "linkage",
     "odd_strangers",
+    "unjudged",
 ]

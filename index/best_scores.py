@@ -1,9 +1,10 @@
 """The best score that each of some probes reaches in a gallery, kept current change by change."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from index.frozen import FrozenBest
 from index.gallery import Embeddings
 from index.ranking import rank
 from index.roster import Roster, Rule, Scores
@@ -48,6 +49,23 @@ class BestScores:
             self.follow(roster, roster.identities)
         else:
             self._search(roster, list(range(start, len(self._owners))))
+
+    def freeze(self, rows: Mapping[str, int]) -> FrozenBest:
+        """Return what was found, identities being told by row."""
+        holders = [-1 if holder is None else rows[holder] for holder in self._holders]
+        return FrozenBest(self._best.copy(), np.array(holders, np.int64))
+
+    def thaw(
+        self,
+        probes: Embeddings,
+        owners: Sequence[str | None],
+        found: FrozenBest,
+        identities: Sequence[str],
+    ) -> None:
+        """Take in probes (m, d) with what was found of them before."""
+        self._probes, self._owners = probes.astype(np.float32), list(owners)
+        self._best = found.best.copy()
+        self._holders = [None if row < 0 else identities[row] for row in found.holders.tolist()]
 
     def dismiss(self, owners: Collection[str]) -> None:
         """Drop the probes of these owners."""

@@ -1,13 +1,15 @@
 """Is a gallery in order? Who seems enrolled twice, mislabelled, alike to many or unlike itself."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import binom, false_discovery_control
+from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.special import expit
+from scipy.stats import binom, false_discovery_control, norm
 
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference, checked
@@ -15,12 +17,15 @@ from index.roster import Score, Scores
 
 ENOUGH_IDENTITIES = 20  # with two samples; fewer say too little of what is usual here
 FALSE_DISCOVERIES = 0.05  # the share of the hubs and goats listed that may be so by chance
-LIKELY = 0.5  # a name is listed as wrong if that is likelier than not
-MISSED = 0.1  # the share of identities enrolled twice that may go unlisted
+LIKELY = 0.5  # a wrong name is listed, and a pair as one thing, if that is likelier than not
 
 _NEAREST = 8  # identities looked at for each sample, and for each identity
 _PARTS = (1, 2, 3, 5, 8, 12, 20, 32)  # samples in a part, where identities are cut in two
+_CUT = 1000  # identities cut in two at most, to see what one thing looks like
+_TAIL = (-8.0, -2.5)  # deviations from one thing, between which the look-alikes' tail begins
+_SURE = 1e-12  # no distance is nearer than this
 _BLOCK = 4096
+_BOUNDS = ((-6, 4), (-2, 4), (-12, 12))  # how far the tail's mean lies, its deviation, log odds
 _Codes = npt.NDArray[np.int64]
 
 
@@ -47,8 +52,8 @@ class Duplicate:
     `score` is of their centroids, and `nearest` the keys of their two samples that score highest
     with the other's centroid. `gap` tells how much nearer, by mean distance, their samples are to
     the other identity than to their own others: about 0 for one thing under two names.
-    `p_value` is the share of this gallery's identities that, cut in two, look no more like one:
-    pairs below .1 are not listed, so that nine in ten that are one thing are.
+    `p_value` is the share of this gallery's identities that, cut in two, look no more like one.
+    `probability` is that they are one thing, given how many pairs come nearly as close.
     """
 
     identities: tuple[str, str]
@@ -56,6 +61,7 @@ class Duplicate:
     gap: float
     nearest: tuple[int, int]
     p_value: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,8 @@ class Health:
 
     `judged` identities have two samples; if those are fewer than 20, `duplicates`, `mislabelled`
     and `goats` are None: too few to say. `noise` is the share of names estimated to be wrong.
-    `few` are identities with fewer samples than asked for, fewest first.
+    `hubs` are None where references are not compared with each other at all. `few` are identities
+    with fewer samples than asked for, fewest first.
     """
 
     identities: int
@@ -100,7 +107,7 @@ class Health:
     duplicates: tuple[Duplicate, ...] | None
     mislabelled: tuple[Mislabelled, ...] | None
     goats: tuple[Goat, ...] | None
-    hubs: tuple[Hub, ...]
+    hubs: tuple[Hub, ...] | None
     few: tuple[tuple[str, int], ...]
     noise: float | None
 
@@ -118,8 +125,9 @@ def examine(
 
     Everything rests on the gallery itself: each sample is held out and compared with the centroid
     of its others and of the nearest other identities, and each identity is cut in two to see what
-    one thing under two names looks like here. The order of the references does not matter. Each
-    list holds the first `limit` by how sure they are.
+    one thing under two names looks like here: parts that are about as near to each other as each
+    to itself, and nearer than to whoever is nearest next. The order of the references does not
+    matter. Each list holds the first `limit` by how sure they are.
     """
     order = sorted(
         range(len(references)), key=lambda i: (references[i].identity, references[i].key)
@@ -135,6 +143,26 @@ def examine(
         metric,
     )
     return check.all(few, limit)
+
+
+def unjudged(references: Sequence[Reference], *, few: int = 3, limit: int = 100) -> Health:
+    """Return the health of a gallery whose references say nothing of each other.
+
+    They do not where probes are embedded by another encoder, to which alone scores belong.
+    """
+    sizes = Counter(reference.identity for reference in references)
+    small = sorted((size, identity) for identity, size in sizes.items() if size < few)
+    return Health(
+        identities=len(sizes),
+        samples=len(references),
+        judged=0,
+        duplicates=None,
+        mislabelled=None,
+        goats=None,
+        hubs=None,
+        few=tuple((identity, size) for size, identity in small)[:limit],
+        noise=None,
+    )
 
 
 def label_noise(margins: Scores, others: int) -> tuple[float, Scores]:
@@ -164,6 +192,41 @@ def label_noise(margins: Scores, others: int) -> tuple[float, Scores]:
     right, wrong = named(minimize_scalar(surprise, bounds=bounds, method="bounded").x)
     noise = _share(right, wrong)
     return noise, noise * wrong / ((1 - noise) * right + noise * wrong)
+
+
+def one_thing(pairs: Scores, least: float) -> Scores:
+    """Return the probability (n,) that each pair of identities is one thing.
+
+    `pairs` (n,) tell how near two identities are, in standard deviations from the mean of what
+    one thing cut in two comes to. Those above `least` are taken for a mixture of such, which are
+    normal, and of look-alikes, which grow fewer as the upper half of a normal distribution does
+    (the two groups of Efron, JASA 99, 2004); the share of each and the tail are the likeliest, had
+    one more pair been seen that is one thing: else a single one would be put down to the tail.
+    Below `least` nobody is one thing, and whoever is nearer than others is so as surely as they.
+    """
+    looked_at = np.sort(pairs[pairs > least])
+    if not len(looked_at):
+        return np.zeros(len(pairs))
+    one = norm.logpdf(looked_at) - norm.logsf(least)
+
+    def others(before: float, spread: float) -> Scores:
+        mean, deviation = least - np.exp(before), np.exp(spread)
+        tail: Scores = norm.logpdf(looked_at, mean, deviation) - norm.logsf(least, mean, deviation)
+        return tail
+
+    def surprise(parameters: Scores) -> float:
+        before, spread, odds = parameters
+        of_one, of_others = one - np.logaddexp(0, -odds), others(before, spread)
+        told = np.logaddexp(of_one, of_others - np.logaddexp(0, odds))
+        return float(np.logaddexp(0, -odds) - told.sum())
+
+    starts = [(before, spread, -3.0) for before in (-2.0, 1.0) for spread in (0.0, 1.0)]
+    found = [minimize(surprise, each, bounds=_BOUNDS) for each in starts]
+    before, spread, odds = min(found, key=lambda each: float(each.fun)).x
+    probability = np.maximum.accumulate(expit(odds + one - others(before, spread)))
+    place = np.searchsorted(looked_at, pairs, side="right")
+    each: Scores = np.concatenate([[0.0], probability])[place]
+    return each
 
 
 def _share(right: Scores, wrong: Scores) -> float:
@@ -206,34 +269,59 @@ class _Sets:
         centres = _centred(sums / sizes[:, None], metric)
         return cls(rows, members, starts, sizes, centres, own, metric)
 
-    def gaps(self, a: _Codes, b: _Codes, usual: float | None = None) -> Scores:
-        """Return, for each pair of sets, how much nearer members are to the other than to theirs.
+    def near_themselves(self, usual: float) -> Scores:
+        """Return the mean distance of each set's members to its others; of one alone, `usual`."""
+        own = np.where(np.isnan(self.own), usual, self.own)
+        mean: Scores = np.add.reduceat(own, self.starts) / self.sizes
+        return mean
 
-        The mean over both. The member of a set of one has no others: `usual` is taken for it, by
-        default the mean distance here.
-        """
-        usual = float(np.nanmean(self.own)) if usual is None else usual
-        return (self._nearer(a, b, usual) + self._nearer(b, a, usual)) / 2
-
-    def _nearer(self, a: _Codes, b: _Codes, usual: float) -> Scores:
-        nearer = np.empty(len(a))
-        # So many pairs at once that their members are about a block.
+    def reach(self, sets: _Codes, centres: Embeddings) -> Scores:
+        """Return the mean distance of the members of each set (m,) to its centre (m, d)."""
+        reach = np.empty(len(sets))
+        # So many sets at once that their members are about a block.
         step = max(1, int(_BLOCK / max(self.sizes.mean(), 1)))
-        for start in range(0, len(a), step):
-            here, there = a[start : start + step], b[start : start + step]
+        for start in range(0, len(sets), step):
+            here = sets[start : start + step]
             sizes = self.sizes[here]
             firsts = np.cumsum(sizes) - sizes
             within = np.arange(sizes.sum()) - np.repeat(firsts, sizes)
             place = np.repeat(self.starts[here], sizes) + within
             far = _apart(
                 self.rows[self.members[place]],
-                self.centres[np.repeat(there, sizes)],
+                np.repeat(centres[start : start + step], sizes, axis=0),
                 self.metric,
             )
-            own = self.own[place]
-            margins = np.where(np.isnan(own), usual, own) - far
-            nearer[start : start + step] = np.add.reduceat(margins, firsts) / sizes
-        return nearer
+            reach[start : start + step] = np.add.reduceat(far, firsts) / sizes
+        return reach
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearness:
+    """How near two sets are to each other: of pairs (n,), by the mean distance of members.
+
+    `across` is to the other's centroid, `own` to the rest of their own, and `beyond` to the next
+    nearest identity's centroid; each is the mean over both.
+    """
+
+    across: Scores
+    own: Scores
+    beyond: Scores
+
+    @property
+    def gaps(self) -> Scores:
+        """How much nearer members are to the other than to their own (n,)."""
+        return self.own - self.across
+
+    @property
+    def logs(self) -> Scores:
+        """How near the two are, by what is near for each (n,): more is nearer.
+
+        It is the log of the harmonic mean of `own` and `beyond` over `across`: 0 where others are
+        no further than the two from each other, and these than from themselves.
+        """
+        by_what = 1 / self.own.clip(_SURE) + 1 / self.beyond.clip(_SURE)
+        near: Scores = -np.log(self.across.clip(_SURE) * by_what / 2)
+        return near
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,34 +384,60 @@ class _Check:
 
     def _duplicates(self, sets: _Sets, others: _Codes, limit: int) -> tuple[Duplicate, ...]:
         a, b = _pairs(others)
-        gaps = sets.gaps(a, b)
-        p_values = self._as_one(sets, sets.sizes[a], sets.sizes[b], gaps)
-        found = np.flatnonzero(p_values >= MISSED)
-        found = found[np.lexsort((b[found], a[found], -gaps[found], -p_values[found]))][:limit]
+        usual = float(np.nanmean(sets.own))
+        k = others.shape[1]
+        codes = np.repeat(np.arange(len(others)), k)
+        far = sets.reach(codes, sets.centres[others.ravel()]).reshape(-1, k)
+        own = sets.near_themselves(usual)
+        pairs = _Nearness(
+            across=(sets.reach(a, sets.centres[b]) + sets.reach(b, sets.centres[a])) / 2,
+            own=(own[a] + own[b]) / 2,
+            beyond=(
+                _next(far[a], others[a] == b[:, None]) + _next(far[b], others[b] == a[:, None])
+            )
+            / 2,
+        )
+        near, p_values = self._as_one(sets, others, sets.sizes[a], sets.sizes[b], pairs.logs)
+        nearest = np.full(len(others), -np.inf)
+        np.maximum.at(nearest, np.concatenate([a, b]), np.tile(near, 2))
+        probability = one_thing(near, float(np.clip(np.median(nearest), *_TAIL)))
+        found = np.flatnonzero(probability >= LIKELY)
+        found = found[np.lexsort((b[found], a[found], -near[found]))][:limit]
         return tuple(
-            self._duplicate(sets, int(a[i]), int(b[i]), float(gaps[i]), float(p_values[i]))
+            self._duplicate(
+                sets,
+                (int(a[i]), int(b[i])),
+                float(pairs.gaps[i]),
+                float(p_values[i]),
+                float(probability[i]),
+            )
             for i in found
         )
 
-    def _as_one(self, whole: _Sets, one: _Codes, other: _Codes, gaps: Scores) -> Scores:
-        """Return for each gap of identities of these sizes how usual it is for one cut in two.
+    def _as_one(
+        self, whole: _Sets, others: _Codes, one: _Codes, other: _Codes, logs: Scores
+    ) -> tuple[Scores, Scores]:
+        """Return how near pairs of identities of these sizes are, by what one cut in two comes to.
 
-        What is compared with are parts of as many samples, or of the next fewer that there are. A
-        gap of one thing has a spread that falls with the root of the samples, and is compared so.
+        In standard deviations from its mean, and as the share of such that are no nearer. What is
+        compared with are parts of as many samples, or of the next fewer that there are.
         """
-        p_values = np.zeros(len(gaps))
-        weights = np.sqrt(2 / (1 / one + 1 / other))
+        near, p_values = np.empty(len(logs)), np.empty(len(logs))
         for h in _PARTS:
             able = np.flatnonzero(whole.sizes >= 2 * h)
             if h > 1 and len(able) < ENOUGH_IDENTITIES:
                 break
-            usual = np.sort(self._cut_in_two(whole, able, h)) * np.sqrt(h)
+            usual = np.sort(self._cut_in_two(whole, others, able, h))
             here = np.minimum(one, other) >= h
-            lower = np.searchsorted(usual, (gaps * weights)[here], side="right")
+            near[here] = (logs[here] - usual.mean()) / max(float(usual.std()), _SURE)
+            lower = np.searchsorted(usual, logs[here], side="right")
             p_values[here] = (1 + lower) / (1 + len(usual))
-        return p_values
+        return near, p_values
 
-    def _duplicate(self, sets: _Sets, a: int, b: int, gap: float, p_value: float) -> Duplicate:
+    def _duplicate(
+        self, sets: _Sets, pair: tuple[int, int], gap: float, p_value: float, probability: float
+    ) -> Duplicate:
+        a, b = pair
         nearest = []
         for one, other in ((a, b), (b, a)):
             members = sets.members[sets.starts[one] :][: sets.sizes[one]]
@@ -336,19 +450,28 @@ class _Check:
             gap=gap,
             nearest=(nearest[0], nearest[1]),
             p_value=p_value,
+            probability=probability,
         )
 
-    def _cut_in_two(self, whole: _Sets, able: _Codes, h: int) -> Scores:
-        """Return the gaps between two parts of h samples, drawn at random from each identity."""
+    def _cut_in_two(self, whole: _Sets, others: _Codes, able: _Codes, h: int) -> Scores:
+        """Return how near two parts of h samples are, drawn at random from some identities."""
         random = np.random.default_rng(h)
+        able = random.permutation(able)[:_CUT]
         drawn = [
             random.permutation(whole.members[whole.starts[code] :][: whole.sizes[code]])[: 2 * h]
             for code in able
         ]
-        parts = np.repeat(np.arange(2 * len(able)), h)
-        sets = _Sets.of(self.rows, np.concatenate(drawn), parts, self.metric)
-        usual = float(np.nanmean(whole.own))
-        return sets.gaps(np.arange(0, len(parts) // h, 2), np.arange(1, len(parts) // h, 2), usual)
+        parts = np.arange(2 * len(able))
+        sets = _Sets.of(self.rows, np.concatenate(drawn), np.repeat(parts, h), self.metric)
+        k = others.shape[1]
+        centres = whole.centres[np.repeat(others[able], 2, axis=0).ravel()]
+        beyond = sets.reach(np.repeat(parts, k), centres).reshape(-1, k).min(axis=1)
+        own = sets.near_themselves(float(np.nanmean(whole.own)))
+        return _Nearness(
+            across=_of_two(sets.reach(parts, sets.centres[parts ^ 1])),
+            own=_of_two(own),
+            beyond=_of_two(beyond),
+        ).logs
 
     def _hubs(self, nearest: _Codes, far: Embeddings) -> tuple[Hub, ...]:
         count = len(self.names)
@@ -417,6 +540,18 @@ def _pairs(others: _Codes) -> tuple[_Codes, _Codes]:
     one = np.repeat(np.arange(len(others)), others.shape[1])
     pairs = np.unique(np.sort(np.column_stack([one, others.ravel()]), axis=1), axis=0)
     return pairs[:, 0], pairs[:, 1]
+
+
+def _next(far: Scores, other: npt.NDArray[np.bool_]) -> Scores:
+    """Return the least of each row (n, k) but for the other itself."""
+    least: Scores = np.where(other, np.inf, far).min(axis=1)
+    return least
+
+
+def _of_two(parts: Scores) -> Scores:
+    """Return the mean of each two parts side by side."""
+    mean: Scores = parts.reshape(-1, 2).mean(axis=1)
+    return mean
 
 
 def _blocks(count: int) -> Iterator[slice]:

@@ -1,16 +1,18 @@
 """Who is it? A gallery with all that its answers rest on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
 from index.best_scores import BestScores
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.decision import Evidence, Identification, Terms, decide
+from index.frozen import Frozen, FrozenSearch
 from index.fusion import CHOICES, ENOUGH, clearly_best
 from index.gallery import Embeddings, Gallery, Reference, checked
 from index.kinship import akin, kinship
-from index.leave_one_out import LeaveOneOut
+from index.leave_one_out import TRIALS, LeaveOneOut
 from index.miss_rate import GenuineScores, expected_fnir
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
 from index.ranking import Ranked, rank
@@ -31,7 +33,9 @@ class Identifier:
     distance, and `cohort` (M, d) holds one embedding of each of M strangers. `posterior` and
     `genuine` come from the comparator's calibration, as `others` do for rules besides `rule`.
     With `choosing`, a gallery of 40 identities with two samples decides by whichever of
-    `fusion.CHOICES` misses clearly fewest of its own samples. Many threads may identify while one
+    `fusion.CHOICES` misses clearly fewest of its own samples. Without `own_trials` the gallery is
+    never tried against itself: where probes are embedded by another encoder than references, its
+    own samples stand for no probes. Many threads may identify while one
     enrolls or forgets: an identification sees one version of the gallery.
     """
 
@@ -47,13 +51,15 @@ class Identifier:
         genuine: GenuineScores | None = None,
         others: Mapping[Rule, Measured] | None = None,
         choosing: bool = False,
+        own_trials: bool = True,
     ) -> None:
         self._roster = Roster(engine, score)
         self._score = score
         strangers = self._checked(cohort)
         self._strangers = (strangers, source)
         self._rule: Rule = rule
-        self._choosing = choosing
+        self._choosing = choosing and own_trials
+        self._trials = TRIALS if own_trials else 0
         self._chosen: Rule | None = None  # None: look again
         self._calibrated = _by_rule((posterior, genuine), others or {})
         self._measured = self._calibrated
@@ -111,6 +117,51 @@ class Identifier:
         with self._lock.reading():
             references = self._roster.enrolled()
             return references, self._roster.embeddings([each.key for each in references])
+
+    def freeze(self) -> Frozen:
+        """Return all that is held, as arrays that no later change touches."""
+        with self._lock.reading():
+            roster = self._roster
+            identities = roster.identities
+            rows = {identity: row for row, identity in enumerate(identities)}
+            keys = list(chain.from_iterable(roster.keys.values()))
+            return Frozen(
+                identities=identities,
+                counts=np.array([len(each) for each in roster.keys.values()], np.int64),
+                keys=np.array(keys, np.int64),
+                embeddings=roster.embeddings(keys),
+                centroids=roster.all_centroids(),
+                searches={
+                    rule: own.freeze(rows, strangers.freeze(rows))
+                    for rule, (strangers, own) in self._searches.items()
+                },
+            )
+
+    def thaw(self, frozen: Frozen, *, searched: bool) -> None:
+        """Take up what `freeze` gave where nobody is enrolled yet.
+
+        With `searched` also what was found by searching: only for the same strangers, compared in
+        the same way.
+        """
+        with self._lock.writing():
+            counts, keys = frozen.counts.tolist(), frozen.keys.tolist()
+            self._roster.fill(frozen.identities, counts, keys, frozen.embeddings)
+            if not searched:
+                return
+            if frozen.centroids is not None:
+                self._roster.fill_centroids(frozen.centroids)
+            for rule, found in frozen.searches.items():
+                self._searches[rule] = self._thawed(rule, found, frozen.identities)
+
+    def _thawed(
+        self, rule: Rule, found: FrozenSearch, identities: Sequence[str]
+    ) -> tuple[BestScores, LeaveOneOut]:
+        members, dimension = self._strangers[0], self._roster.references.dimension
+        strangers = BestScores(rule, dimension)
+        own = LeaveOneOut(rule, dimension, trials=self._trials)
+        strangers.thaw(members, [None] * len(members), found.strangers, identities)
+        own.thaw(self._roster, found, identities)
+        return strangers, own
 
     def identify(
         self,
@@ -287,7 +338,7 @@ class Identifier:
                 continue
             if each == "centroid":
                 self._roster.keep_centroids()
-            own = LeaveOneOut(kept, self._roster.references.dimension)
+            own = LeaveOneOut(kept, self._roster.references.dimension, trials=self._trials)
             own.follow(self._roster, self._roster.identities)
             self._searches[kept] = (self._strangers_searched(kept), own)
 

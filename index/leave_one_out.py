@@ -1,13 +1,14 @@
 """The gallery tried against itself: one sample of an identity is held out and searched for."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import nsmallest
 from zlib import crc32
 
 import numpy as np
 
 from index.best_scores import BestScores
+from index.frozen import FrozenBest, FrozenSearch
 from index.miss_rate import OwnMisses
 from index.roster import Roster, Rule, Scores
 
@@ -92,6 +93,28 @@ class LeaveOneOut:
                 self._own.pop(identity, None)
             else:
                 self._own[identity] = own, len(roster.keys[identity]) - 1
+
+    def freeze(self, rows: Mapping[str, int], strangers: FrozenBest) -> FrozenSearch:
+        """Return what was found, identities being told by row, beside what was of strangers."""
+        tried = [owner for owner in self._others.owners if owner is not None]
+        own = [self._own.get(identity, (np.nan, 0)) for identity in tried]
+        return FrozenSearch(
+            strangers=strangers,
+            others=self._others.freeze(rows),
+            tried=np.array([rows[identity] for identity in tried], np.int64),
+            held_out=np.array([self._sample[identity] for identity in tried], np.int64),
+            own=np.array([score for score, _ in own]),
+            left=np.array([left for _, left in own], np.int64),
+        )
+
+    def thaw(self, roster: Roster, found: FrozenSearch, identities: Sequence[str]) -> None:
+        """Take in what was found before in a roster that is the same now."""
+        tried = [identities[row] for row in found.tried.tolist()]
+        self._sample = dict(zip(tried, found.held_out.tolist(), strict=True))
+        probes = roster.embeddings(found.held_out.tolist())
+        self._others.thaw(probes, tried, found.others, identities)
+        own = zip(tried, found.own.tolist(), found.left.tolist(), strict=True)
+        self._own = {identity: (score, left) for identity, score, left in own if left}
 
     def _dismiss(self, identities: set[str]) -> None:
         if not identities:

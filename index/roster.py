@@ -3,6 +3,7 @@
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain, repeat
 from typing import Literal
 
 import numpy as np
@@ -112,6 +113,40 @@ class Roster:
         if self._centroids is None:
             self._centroids = self._engine()
             self._move_centroids(list(self._samples))
+
+    def fill(
+        self,
+        identities: Sequence[str],
+        counts: Sequence[int],
+        keys: Sequence[int],
+        embeddings: Embeddings,
+    ) -> None:
+        """Take everybody in at once who is to be in an empty roster.
+
+        The first `counts[0]` keys, rising, and embeddings (n, d) are the first identity's.
+        """
+        owners = list(chain.from_iterable(map(repeat, identities, counts)))
+        self._references.add(list(map(Reference, keys, owners)), embeddings)
+        self._owner = dict(zip(keys, owners, strict=True))
+        ends = list(accumulate(counts))
+        self._samples = {
+            identity: list(keys[end - count : end])
+            for identity, count, end in zip(identities, counts, ends, strict=True)
+        }
+        self._sizes = Counter(counts)
+
+    def fill_centroids(self, centroids: Embeddings) -> None:
+        """Hold these centroids (N, d), which are of all identities in order."""
+        self._centroids = self._engine()
+        self._centroid = {identity: keys[0] for identity, keys in self._samples.items()}
+        references = [Reference(key, identity) for identity, key in self._centroid.items()]
+        self._centroids.add(references, centroids)
+
+    def all_centroids(self) -> Embeddings | None:
+        """Return the centroids of all identities (N, d), if they are kept."""
+        if self._centroids is None:
+            return None
+        return self._centroids.embeddings([self._centroid[name] for name in self._samples])
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
         """Return the references' embeddings (m, d)."""

@@ -72,3 +72,38 @@ def evaluate(
     except (ServiceAway, NothingThere) as error:
         sys.stderr.write(f"kindred: {error}\n")
         raise typer.Exit(2) from error
+
+
+galleries = typer.Typer(help="Take galleries out and in.", no_args_is_help=True)
+app.add_typer(galleries, name="galleries")
+
+
+@galleries.command("export")
+def export_gallery(gallery: str, target: Path, url: Url = "", key: Key = "") -> None:
+    """Write all that is kept of a gallery to a file."""
+    from kindred.demo import ServiceAway
+    from kindred.transfer import Incomplete, export
+
+    try:
+        export(gallery, target, url or _default_url(), key)
+    except (ServiceAway, Incomplete) as error:
+        sys.stderr.write(f"kindred: {error}\n")
+        raise typer.Exit(2) from error
+
+
+@galleries.command("import")
+def import_gallery(
+    source: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    gallery: str,
+    url: Url = "",
+    key: Key = "",
+) -> None:
+    """Make a gallery of an export, under a name that is free."""
+    from kindred.demo import ServiceAway
+    from kindred.transfer import import_
+
+    try:
+        import_(source, gallery, url or _default_url(), key)
+    except ServiceAway as error:
+        sys.stderr.write(f"kindred: {error}\n")
+        raise typer.Exit(2) from error

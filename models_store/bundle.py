@@ -29,10 +29,12 @@ from models_store.manifest import (
     ImageInput,
     Manifest,
     Side,
+    TextInput,
     read_manifest,
 )
 from models_store.preparation import Windows, preparation
 from models_store.sample import Degenerate, SampleLimits
+from models_store.text import longest_window
 
 CARD = "card.md"
 COHORT = "cohort.npz"
@@ -73,8 +75,17 @@ def open_bundle(
         manifest=manifest,
         digest=digest,
         provider=by_side["a"].get_providers()[0],
-        cohort=read_cohort(files[COHORT], manifest),
+        cohorts=MappingProxyType(
+            {side: read_cohort(files[COHORT], manifest, side) for side in manifest.encoders}
+        ),
         limits=limits,
+        assets=MappingProxyType(
+            {
+                encoder.input.tokenizer: files[encoder.input.tokenizer].decode()
+                for encoder in manifest.encoders.values()
+                if isinstance(encoder.input, TextInput)
+            }
+        ),
         _sessions=MappingProxyType(by_side),
         _prepare=MappingProxyType(
             {
@@ -83,6 +94,9 @@ def open_bundle(
             }
         ),
     )
+    for side, encoder in manifest.encoders.items():
+        if isinstance(encoder.input, TextInput):
+            _check_vocabulary(comparator, side, encoder.input, files[encoder.input.tokenizer])
     _check_test_vectors(comparator, files[TEST_VECTORS])
     return comparator
 
@@ -163,6 +177,20 @@ def _check_head(session: Session, head: Head) -> None:
         raise BundleRefused(f"{head.file} is not the sigmoid that the manifest describes")
 
 
+def _check_vocabulary(comparator: Comparator, side: Side, spec: TextInput, content: bytes) -> None:
+    """Refuse an encoder that does not know all that its tokenizer may give it."""
+    window = longest_window(content, spec)
+    try:
+        comparator.embed([(window,)], side)
+    except Degenerate:
+        pass  # of a text that nobody writes
+    except Exception as error:
+        raise BundleRefused(
+            f"side {side} cannot embed a window of {len(window)} times token {window[0]}, "
+            f"which {spec.tokenizer} may give it"
+        ) from error
+
+
 def _read_arrays(name: str, content: bytes) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -171,16 +199,17 @@ def _read_arrays(name: str, content: bytes) -> dict[str, npt.NDArray[np.generic]
         raise BundleRefused(f"{name}: expected an .npz of plain arrays") from error
 
 
-def read_cohort(content: bytes, manifest: Manifest) -> Array:
-    """Return the first embedding of each cohort identity, float32 (m, dimension)."""
+def read_cohort(content: bytes, manifest: Manifest, side: Side = "a") -> Array:
+    """Return the first embedding of each cohort identity on a side, float32 (m, dimension)."""
     arrays = _read_arrays(COHORT, content)
+    name = "embeddings" if side == "a" or manifest.tied else "embeddings_b"
     try:
-        identities, embeddings = arrays["identities"], arrays["embeddings"]
+        identities, embeddings = arrays["identities"], arrays[name]
     except KeyError as error:
-        raise BundleRefused(f"{COHORT}: expected identities and embeddings") from error
+        raise BundleRefused(f"{COHORT}: expected identities and {name}") from error
     if embeddings.shape != (len(identities), manifest.dimension) or len(identities) == 0:
         raise BundleRefused(
-            f"{COHORT}: expected embeddings of shape (m, {manifest.dimension}), m > 0, "
+            f"{COHORT}: expected {name} of shape (m, {manifest.dimension}), m > 0, "
             f"got {embeddings.shape}"
         )
     _, firsts = np.unique(identities, return_index=True)

@@ -32,15 +32,17 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class Comparator:
     """One or two encoders and a head, checked and ready to run.
 
-    `cohort` holds one embedding for each stranger, float32 of shape (m, dimension). Sessions are
-    safe to run from several threads.
+    `cohorts` hold one embedding of each stranger as each side embeds it, float32 of shape
+    (m, dimension). `assets` are the text files that preparation reads, by name. Sessions are safe
+    to run from several threads.
     """
 
     manifest: Manifest
     digest: str
     provider: str
-    cohort: Array
+    cohorts: Mapping[Side, Array]
     limits: SampleLimits
+    assets: Mapping[str, str]
     _sessions: Mapping[Side, Session]
     _prepare: Mapping[Side, Callable[[bytes], Windows]]
 
@@ -49,17 +51,26 @@ class Comparator:
         """`name@version`."""
         return self.manifest.title
 
+    @property
+    def cohort(self) -> Array:
+        """The strangers of side a, and of a siamese comparator all."""
+        return self.cohorts["a"]
+
     def prepare(self, sample: Sample, side: Side = "a") -> Windows:
         """Return what the encoder is given of a sample.
 
         Raises WrongModality, Undecodable or SampleOutOfBounds.
         """
+        return self._prepare[side](self.content_of(sample, side))
+
+    def content_of(self, sample: Sample, side: Side) -> bytes:
+        """Return the bytes of a sample, or raise WrongModality if a side compares another kind."""
         encoder = self.manifest.encoders[side]
         if sample.modality not in (None, encoder.modality):
             raise WrongModality(
                 f"side {side} of {self.title} compares {encoder.modality}, got {sample.modality}"
             )
-        return self._prepare[side](sample.content)
+        return sample.content
 
     def embed(self, inputs: Sequence[Windows], side: Side = "a") -> Array:
         """Return the embeddings of n prepared samples: (n, dimension).

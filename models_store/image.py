@@ -21,6 +21,9 @@ LEAST_CONTENT = 0.2
 FAINTEST_CONTENT = 32
 """The least contrast with the background, of 255, that is content and no noise."""
 
+STRIP = 2**18
+"""Pixels that are converted at a time."""
+
 Pixels = npt.NDArray[np.float32]
 
 
@@ -32,23 +35,14 @@ def prepare_image(content: bytes, spec: ImageInput, limits: SampleLimits) -> Pix
 
     Raises Undecodable or SampleOutOfBounds.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_bounds(image.size, limits)
-            if spec.mode == "L" or image.mode in ("L", "RGB"):
-                image.draft(spec.mode, (2 * spec.width, 2 * spec.height))
-            flat = _flatten(ImageOps.exif_transpose(image), spec)
-    except SampleOutOfBounds:
-        raise
-    except Exception as error:
-        raise Undecodable(f"expected an image ({', '.join(FORMATS)}) that decodes") from error
-    return to_input(flat, spec)
+    least = (spec.width, spec.height)
+    return to_input(_decode(content, spec.mode, spec.background, limits, least), spec)
 
 
 def to_input(image: Image.Image, spec: ImageInput) -> Pixels:
     """Return the encoder input of a decoded image, float32 (channels, height, width)."""
     size = (spec.width, spec.height)
-    image = image.convert(spec.mode)
+    image = _in_mode(image, spec.mode)
     if spec.fit == "content":
         image = _cut_out_content(image, spec)
     if image.size != size:
@@ -68,16 +62,18 @@ def _cut_out_content(image: Image.Image, spec: ImageInput) -> Image.Image:
 
     Drawn is what differs from the background by more than half of what differs most.
     """
-    contrast = np.abs(np.asarray(image.convert("L"), np.int16) - spec.background)  # (h, w)
-    if contrast.max() < FAINTEST_CONTENT:
+    grey = _in_mode(image, "L")
+    contrasts = [abs(shade - spec.background) for shade in range(256)]
+    most = max(contrasts[shade] for shade, count in enumerate(grey.histogram()) if count)
+    if most < FAINTEST_CONTENT:
         return image
-    drawn = contrast > contrast.max() / 2
-    left, right = np.flatnonzero(drawn.any(axis=0))[[0, -1]].tolist()
-    top, bottom = np.flatnonzero(drawn.any(axis=1))[[0, -1]].tolist()
-    longest = max(right - left + 1, bottom - top + 1, LEAST_CONTENT * max(image.size))
+    drawn = grey.point([255 * (contrast > most / 2) for contrast in contrasts])
+    left, top, right, bottom = drawn.getbbox() or (0, 0, *image.size)
+    del grey, drawn
+    longest = max(right - left, bottom - top, LEAST_CONTENT * max(image.size))
     side = round(longest * (1 + 2 * CONTENT_MARGIN))
     square = Image.new(image.mode, (side, side), _background(spec))
-    square.paste(image, ((side - left - right - 1) // 2, (side - top - bottom - 1) // 2))
+    square.paste(image, ((side - left - right) // 2, (side - top - bottom) // 2))
     return square
 
 
@@ -95,15 +91,60 @@ def _check_bounds(size: tuple[int, int], limits: SampleLimits) -> None:
         )
 
 
-def _flatten(image: Image.Image, spec: ImageInput) -> Image.Image:
-    """Return the image as L or RGB: 16-bit scaled, transparency laid on the background."""
+def _decode(
+    content: bytes, mode: str, background: int, limits: SampleLimits, least: tuple[int, int]
+) -> Image.Image:
+    """Return a whole image, upright and in a mode; JPEG may come smaller, if twice `least` still.
+
+    Raises Undecodable or SampleOutOfBounds.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_bounds(image.size, limits)
+            if mode == "L" or image.mode in ("L", "RGB"):
+                image.draft(mode, (2 * least[0], 2 * least[1]))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _flatten(image, mode, background)
+    except SampleOutOfBounds:
+        raise
+    except Image.DecompressionBombError as error:
+        raise SampleOutOfBounds(f"expected at most {limits.pixels} pixels") from error
+    except Exception as error:
+        raise Undecodable(f"expected an image ({', '.join(FORMATS)}) that decodes") from error
+
+
+def _flatten(image: Image.Image, mode: str, background: int) -> Image.Image:
+    """Return the image in a mode, strip by strip: only what comes and goes is there as a whole."""
+    if image.mode == mode and not image.has_transparency_data:
+        return image
+    width, height = image.size
+    rows = max(1, STRIP // width)
+    if rows >= height:
+        return _flatten_strip(image, mode, background)
+    flat = Image.new(mode, image.size)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        flat.paste(_flatten_strip(strip, mode, background), (0, top))
+    return flat
+
+
+def _flatten_strip(image: Image.Image, mode: str, background: int) -> Image.Image:
+    """Return the image in a mode: 16-bit scaled, transparency laid on the background."""
     if image.mode.startswith("I;16") or image.mode == "I":
-        return Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        deep = np.asarray(image, np.uint32) >> 8
+        return _in_mode(Image.fromarray(deep.clip(0, 255).astype(np.uint8)), mode)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, (spec.background,) * 3 + (255,))
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        canvas = Image.new("RGBA", rgba.size, (background,) * 3 + (255,))
+        image = Image.alpha_composite(canvas, rgba)
+    # By way of RGB, so that every spelling of a colour is the same grey.
+    return _in_mode(_in_mode(image, "L" if image.mode in ("1", "L") else "RGB"), mode)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return the image in a mode, and no copy of one that is in it."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def thumbnail(content: bytes, spec: ImageInput, limits: SampleLimits, side: int = 64) -> bytes:
@@ -111,15 +152,7 @@ def thumbnail(content: bytes, spec: ImageInput, limits: SampleLimits, side: int 
 
     Raises Undecodable or SampleOutOfBounds.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _check_bounds(image.size, limits)
-            image.draft("RGB", (2 * side, 2 * side))
-            small = _flatten(ImageOps.exif_transpose(image), spec)
-    except SampleOutOfBounds:
-        raise
-    except Exception as error:
-        raise Undecodable(f"expected an image ({', '.join(FORMATS)}) that decodes") from error
+    small = _decode(content, "RGB", spec.background, limits, (side, side))
     small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "PNG")

@@ -74,11 +74,15 @@ class ImageInput(_Card):
 class AudioInput(_Card):
     """Pre-processing of audio, as data: decode → one channel → `sample_rate` → windows.
 
-    The encoder receives float32 `waveform` (batch, time) in [-1, 1] and, if it takes it, int64
-    `length` (batch,): what follows the length is padding. Audio longer than `window` seconds is
-    cut into windows every `hop` seconds, the last one at the end, and its embedding is the mean
+    Before the windows, what is `silence` decibels below the loudest is cut out, the rest must be
+    `shortest` seconds long, and is brought to `loudness` (root mean square, in decibels of full
+    scale); without these fields a clip stays as it is.
+
+    The encoder receives float32 `waveform` (batch, time), 1 being full scale, and, if it takes it,
+    int64 `length` (batch,): what follows the length is padding. Audio longer than `window` seconds
+    is cut into windows every `hop` seconds, the last one at the end, and its embedding is the mean
     of theirs: nothing is cropped away. Audio shorter than a window stays as long as it is
-    (`short="keep"`), or is filled up with silence (`short="pad"`: the encoder needs no `length`).
+    (`short="keep"`), or is filled up with silence (`short="pad"`: an encoder without `length`).
     """
 
     kind: Literal["audio"] = "audio"
@@ -86,6 +90,9 @@ class AudioInput(_Card):
     window: float = Field(gt=0, le=60)
     hop: float = Field(gt=0, le=60)
     short: Literal["keep", "pad"] = "keep"
+    silence: Annotated[float, Field(gt=0, le=120)] | None = None
+    shortest: float = Field(0.01, gt=0, le=10)
+    loudness: Annotated[float, Field(ge=-80, le=0)] | None = None
 
     @property
     def frames(self) -> int:
@@ -102,9 +109,10 @@ class AudioInput(_Card):
 class TextInput(_Card):
     """Pre-processing of text, as data: UTF-8 → the tokens of a `tokenizer.json` → windows.
 
-    The encoder receives int64 `input_ids` and `attention_mask` (batch, tokens). Text longer than
-    `max_tokens` is cut into windows that overlap by `overlap` tokens, and its embedding is the
-    mean of theirs.
+    The encoder receives int64 `input_ids` and `attention_mask` (batch, tokens). Text of more than
+    `max_tokens`, those included that the tokenizer adds around it, is cut into windows that
+    overlap by `overlap` tokens, the last one at the end, and its embedding is the mean of theirs:
+    nothing is cropped away.
     """
 
     kind: Literal["text"] = "text"
@@ -255,7 +263,11 @@ class Provenance(_Card):
 
 
 class Manifest(_Card):
-    """All that the service needs to know of a bundle; its digest is the model's identity."""
+    """All that the service needs to know of a bundle; its digest is the model's identity.
+
+    `calibration` is of probes of side a, searched among references of side b; `calibration_b` is
+    of the other direction, where the sides have encoders of their own.
+    """
 
     schema_version: Literal[1] = 1
     name: Name
@@ -269,6 +281,7 @@ class Manifest(_Card):
     head: Head
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     calibration: Calibration = Calibration()
+    calibration_b: Calibration | None = None
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance = Provenance()
     files: dict[str, Sha256]
@@ -282,6 +295,12 @@ class Manifest(_Card):
     def tied(self) -> bool:
         """Whether both sides share one encoder (a siamese comparator)."""
         return self.encoders["a"] == self.encoders["b"]
+
+    def calibration_of(self, probes: Side) -> Calibration:
+        """Return what was chosen for probes of a side; of one that was not measured, nothing."""
+        if probes == "a" or self.tied:
+            return self.calibration
+        return self.calibration_b or Calibration()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

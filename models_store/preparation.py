@@ -36,7 +36,7 @@ def preparation(
             return partial(prepare_audio, spec=spec, limits=limits)
         case _:
             tokenizer = open_tokenizer(read(spec.tokenizer), spec)
-            return partial(prepare_text, tokenizer=tokenizer, limits=limits)
+            return partial(prepare_text, tokenizer=tokenizer, spec=spec, limits=limits)
 
 
 def together(spec: Input, rows: Sequence[npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from service.app import from_settings
 from service.embedded_redis import DataDirInUse, StoreDidNotStart
 from service.logs import configure_logging
+from service.protocol import BoundedProtocol
 from service.settings import Settings
 
 KEEP_ALIVE = 30  # seconds that an idle connection is kept
-LONGEST_HEADERS = 64 * 1024  # bytes
 
 log = structlog.get_logger("kindred")
 
@@ -52,7 +52,8 @@ async def _serve(settings: Settings) -> None:
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=int(settings.drain_timeout),
-                h11_max_incomplete_event_size=LONGEST_HEADERS,
+                http=BoundedProtocol,
+                ws="none",
             ),
             app,
         )

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from index import Identification
 from models_store import Comparator
 from service.embedding import EmbeddedSamples, Timings
+from service.erasure import Receipt
 from service.evaluating import Evaluation, Recalibration
 from service.identities import Change, StoredIdentity
 from service.problems import Problem, problem_of
@@ -90,7 +91,11 @@ class EmbedAnswer(Timed):
 
 
 class GalleryAnswer(BaseModel):
-    """A gallery: what it was made with, and its size at `version`."""
+    """A gallery: what it was made with, and its size at `version`.
+
+    What is enrolled is embedded by side `references` of the comparator, what is asked about by
+    side `probes`; `modalities` tell what each takes.
+    """
 
     name: str
     comparator: str
@@ -99,6 +104,9 @@ class GalleryAnswer(BaseModel):
     target_fpir: float
     prior_known: float | None
     keep_samples: bool
+    references: Literal["a", "b"]
+    probes: Literal["a", "b"]
+    modalities: dict[Literal["references", "probes"], str]
     cohort: Literal["bundle", "gallery"]
     cohort_identities: int
     identities: int
@@ -111,14 +119,21 @@ class GalleryAnswer(BaseModel):
         """Shape a gallery; `target_fpir` is the service's, for one that has none of its own."""
         settings, index = replica.state.settings, replica.index
         source, strangers = replica.cohort
+        manifest = replica.comparator.manifest
         return cls(
             name=settings.name,
             comparator=settings.comparator,
             digest=settings.digest,
-            rule=settings.rule or replica.comparator.manifest.calibration.rule,
+            rule=settings.rule or manifest.calibration_of(settings.probes).rule,
             target_fpir=settings.target_fpir or target_fpir,
             prior_known=settings.prior_known,
             keep_samples=settings.keep_samples,
+            references=settings.references,
+            probes=settings.probes,
+            modalities={
+                "references": manifest.encoders[settings.references].modality,
+                "probes": manifest.encoders[settings.probes].modality,
+            },
             cohort=source,
             cohort_identities=strangers,
             identities=index.identities,
@@ -195,7 +210,8 @@ class CandidateAnswer(BaseModel):
 class Evidence(BaseModel):
     """What a threshold rests on: whose strangers, and the gallery tried against itself.
 
-    `kinship` is by how much, in log odds, strangers of the gallery's own kind score higher.
+    `kinship` is by how much, in log odds, strangers of the gallery's own kind score higher. Where
+    the comparator has two encoders a gallery cannot be tried against itself: both are 0.
     """
 
     source: str
@@ -391,20 +407,48 @@ class IdentitiesAnswer(BaseModel):
 
 
 class Forgotten(BaseModel):
-    """A deletion that is durable as of `version`; `receipt` tells which stores hold no more."""
+    """A deletion that is durable as of `version`; its bytes are accounted for at `receipt`."""
 
     version: int
-    receipt: dict[str, str]
+    receipt: str
 
     @classmethod
-    def of(cls, change: Change) -> Self:
-        """Shape a deletion: the log of the store keeps the bytes until it is next rewritten."""
-        receipt = {
-            "index": "erased",
-            "store": "erased",
-            "append_only_file": "until its next rewrite",
-        }
+    def of(cls, gallery: str, change: Change) -> Self:
+        """Shape a deletion."""
+        receipt = f"/galleries/{gallery}/receipts/{change.version}"
         return cls(version=change.version, receipt=receipt)
+
+
+class ErasedFrom(BaseModel):
+    """Where it is true that no byte is left of what was taken away.
+
+    `index` and `snapshot` are those of the service that answers.
+    """
+
+    record: bool
+    idempotency_copies: bool
+    index: bool
+    snapshot: bool
+    append_only_file: bool
+
+
+class ReceiptAnswer(BaseModel):
+    """How far a deletion is: `complete` once nothing is left anywhere."""
+
+    gallery: str
+    version: int
+    complete: bool
+    erased_from: ErasedFrom
+
+    @classmethod
+    def of(cls, found: Receipt) -> Self:
+        """Shape a receipt."""
+        return cls(
+            gallery=found.gallery,
+            version=found.version,
+            complete=found.complete,
+            erased_from=ErasedFrom.model_validate(found, from_attributes=True),
+        )
 
 
 class LookAlike(BaseModel):
@@ -481,14 +525,15 @@ class DuplicateIdentities(BaseModel):
 
     `gap` is how much nearer, by mean distance, their samples are to the other than to their own
     others. `p_value` is the share of this gallery's identities that, cut in two, look no more
-    like one. Two identities that truly look the same are listed too, and of those with a single
-    sample many are.
+    like one, and `probability` that they are one, given how many pairs come nearly as close.
+    Two identities that truly look the same are listed too.
     """
 
     identities: tuple[str, str]
     score: float
     gap: float
     p_value: float
+    probability: float
     samples: tuple[str, str]
 
 
@@ -523,7 +568,8 @@ class GalleryHealth(Timed):
 
     Below 20 identities of two samples the first three lists are null: too few to say.
     `wrong_names` is the share of names estimated to be wrong. A `q_value` bounds the share that
-    is listed by chance, if all up to it are taken.
+    is listed by chance, if all up to it are taken. Where the comparator has two encoders, what is
+    enrolled is not compared with its own kind: then `hubs` is null too, and `reason` says so.
     """
 
     gallery: str
@@ -536,8 +582,9 @@ class GalleryHealth(Timed):
     mislabelled: list[MislabelledSample] | None
     duplicates: list[DuplicateIdentities] | None
     goats: list[GoatIdentity] | None
-    hubs: list[HubIdentity]
+    hubs: list[HubIdentity] | None
     few_samples: list[FewSamples]
+    reason: str | None
 
     @classmethod
     def of(cls, found: Checkup) -> Self:
@@ -572,6 +619,7 @@ class GalleryHealth(Timed):
                     score=each.score,
                     gap=each.gap,
                     p_value=each.p_value,
+                    probability=each.probability,
                     samples=(str(each.nearest[0]), str(each.nearest[1])),
                 )
                 for each in health.duplicates
@@ -588,7 +636,9 @@ class GalleryHealth(Timed):
                 )
                 for each in health.goats
             ],
-            hubs=[
+            hubs=None
+            if health.hubs is None
+            else [
                 HubIdentity(
                     identity=each.identity,
                     nearest_to=list(each.nearest_to),
@@ -598,6 +648,7 @@ class GalleryHealth(Timed):
                 for each in health.hubs
             ],
             few_samples=[FewSamples(identity=name, samples=m) for name, m in health.few],
+            reason=_why_unjudged(found),
             timings_ms=_ms(found.timings),
         )
 
@@ -794,6 +845,16 @@ class Alive(BaseModel):
     """The process answers."""
 
     alive: bool = True
+
+
+def _why_unjudged(found: Checkup) -> str | None:
+    comparator = found.replica.comparator
+    if comparator.manifest.tied:
+        return None
+    return (
+        f"{comparator.title} compares across two encoders: what one of them embeds is not "
+        "compared with each other"
+    )
 
 
 def _ms(timings: Timings) -> dict[str, float]:

@@ -16,20 +16,25 @@ from index import FaissGallery, Identifier
 from models_store import Comparator, SampleLimits, Shelf, newest, open_shelf
 from service.access import Door
 from service.calibrations import of_bundle, others_of_bundle
+from service.decoding import Decoders
 from service.durable_redis import DurableRedis
 from service.edge import Edge, tell_framework_error
 from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
 from service.embedding import Embedder
+from service.erasure import keep_rewriting
 from service.evaluating import Evaluator
 from service.evaluation_runs import EvaluationRuns
 from service.galleries import Galleries
 from service.identities import GalleryState, IdentityStore
+from service.imports import ImportLimits
 from service.problems import slugs
 from service.recogniser import Recogniser
 from service.redis_store import RedisIdentityStore
 from service.replica import Replica
 from service.routes import Parts, router
 from service.settings import Settings, split
+from service.snapshots import Snapshots
+from service.stowing import Stowage
 from service.telemetry import GalleryState as GallerySeries
 from service.telemetry import ServedComparator, Telemetry
 from service.uploads import UploadLimits
@@ -87,7 +92,7 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             )
         )
         stack.push_async_callback(store.close)
-        parts = _assemble(settings, shelf, store, stack)
+        parts = await _assemble(settings, shelf, store, stack)
         app = create_app(
             parts,
             Door.with_keys(
@@ -96,7 +101,11 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             settings.request_deadline,
         )
         galleries, telemetry = parts.recogniser.galleries, parts.telemetry
+        stowage = parts.stowage
+        stack.push_async_callback(stowage.close)
         for background in (
+            stowage.run(),
+            *([keep_rewriting(parts.store)] if settings.rewrite_store_log else []),
             galleries.follow(FOLLOW_EVERY),
             _show(app, parts, settings.queue_length),
             telemetry.watch_event_loop(),
@@ -107,7 +116,7 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         yield app
 
 
-def _assemble(
+async def _assemble(
     settings: Settings, shelf: Shelf, store: IdentityStore, stack: AsyncExitStack
 ) -> Parts:
     def threads(name: str, count: int | None = None) -> Executor:
@@ -127,10 +136,20 @@ def _assemble(
     )
     telemetry.bundles_refused(len(shelf.refusals))
     searchers = threads("search")
-    galleries = Galleries(store, comparators, default, new_index, searchers)
+    snapshots = Snapshots(settings.data_dir.absolute() / "snapshots", telemetry.snapshot_read)
+    galleries = Galleries(store, comparators, default, new_index, searchers, snapshots)
+    decoders = await stack.enter_async_context(
+        Decoders(
+            comparators,
+            at_once=settings.decoders,
+            seconds=settings.decode_seconds,
+            memory=settings.decode_memory,
+            on_loss=telemetry.decoder_lost,
+        )
+    )
     embedder = Embedder(
         comparators,
-        decoders=threads("decode"),
+        decoders=decoders,
         encoders=threads("encode", max(1, len(comparators))),
         max_batch=settings.max_batch,
         queue_length=settings.queue_length,
@@ -158,19 +177,28 @@ def _assemble(
         threads("evaluate"),
         settings.models_store,
     )
+    dimension = max((c.manifest.dimension for c in comparators.values()), default=0)
     uploads = UploadLimits(
         body=settings.max_upload_bytes,
         file=settings.max_file_bytes,
         files=settings.max_files,
         embeddings=settings.max_embeddings,
+        numbers=settings.max_embeddings * dimension,
     )
     return Parts(
+        stowage=Stowage(snapshots, galleries.all_replicas),
         recogniser=recogniser,
         store=store,
         shelf=shelf,
         telemetry=telemetry,
         uploads=uploads,
         bulk_limit=settings.max_bulk_bytes,
+        import_limit=settings.max_import_bytes,
+        imports=ImportLimits(
+            line=settings.max_upload_bytes,
+            metadata=settings.max_metadata_bytes,
+            strangers=settings.max_evaluation_embeddings,
+        ),
         metadata_limit=settings.max_metadata_bytes,
         evaluator=evaluator,
         evaluation_uploads=UploadLimits(
@@ -178,6 +206,7 @@ def _assemble(
             file=settings.max_file_bytes,
             files=settings.max_evaluation_files,
             embeddings=settings.max_evaluation_embeddings,
+            numbers=settings.max_evaluation_embeddings * dimension,
             archive=settings.max_evaluation_bytes,
         ),
         evaluation_deadline=settings.evaluation_deadline,
@@ -186,18 +215,18 @@ def _assemble(
 
 def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
     """Return an empty index that compares as the comparator does."""
-    manifest = comparator.manifest
-    calibration = manifest.calibration
-    posterior, genuine = of_bundle(comparator)
+    manifest, probes = comparator.manifest, state.settings.probes
+    posterior, genuine = of_bundle(comparator, probes)
     return Identifier(
         lambda: FaissGallery(manifest.dimension, manifest.distance),
         comparator.score,
-        comparator.cohort,
-        rule=state.settings.rule or calibration.rule,
+        comparator.cohorts[probes],
+        rule=state.settings.rule or manifest.calibration_of(probes).rule,
         posterior=posterior,
         genuine=genuine,
-        others=others_of_bundle(comparator),
+        others=others_of_bundle(comparator, probes),
         choosing=state.settings.rule is None,
+        own_trials=manifest.tied,
     )
 
 
@@ -220,7 +249,12 @@ def _open_shelf(settings: Settings) -> Shelf:
 def _default(settings: Settings, comparators: dict[str, Comparator]) -> Comparator | None:
     if settings.default_comparator is not None:
         return newest(comparators, settings.default_comparator)
-    return newest(comparators, min(comparators).split("@")[0]) if comparators else None
+    first = min(
+        (comparator.manifest for comparator in comparators.values()),
+        key=lambda manifest: (not manifest.tied, manifest.name),
+        default=None,
+    )
+    return newest(comparators, first.name) if first else None
 
 
 async def _supervise(server: EmbeddedRedis) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 import structlog
 
 from service.fields import BulkLine, bound_metadata
+from service.ndjson import split_lines
 from service.parameters import InvalidParameter
 from service.problems import INTERNAL, kind_of, problem_of
 from service.recogniser import Recogniser
 from service.uploads import TooLarge, parse_json, read_sample
 
 log = structlog.get_logger("kindred.bulk")
+
+MOST_VALUES = 2**16  # of one line: an embedding and metadata
 
 LINES_AT_ONCE = 64
 """Lines that are embedded and written together, so that they share model runs and fsyncs."""
@@ -37,7 +40,7 @@ async def enroll_lines(
     """
     number = 0
     try:
-        async for lines in _batches(_lines(chunks, longest_line)):
+        async for lines in _batches(split_lines(chunks, longest_line)):
             calls = (_enroll_line(recogniser, gallery, line, longest_metadata) for line in lines)
             for answer in await asyncio.gather(*calls):
                 outcome = answer["outcome"]
@@ -52,7 +55,7 @@ async def _enroll_line(
     recogniser: Recogniser, gallery: str, line: bytes, longest_metadata: int
 ) -> dict[str, Any]:
     try:
-        document = parse_json(line)
+        document = parse_json(line, MOST_VALUES)
         if not isinstance(document, dict):
             raise InvalidParameter("line", "expected a JSON object")  # noqa: TRY301
         named = {"identity", "metadata"}
@@ -82,22 +85,11 @@ def _failed(error: Exception) -> dict[str, Any]:
     return {"outcome": "failed", "problem": problem_of(error).model_dump(exclude_none=True)}
 
 
-async def _lines(chunks: AsyncIterator[bytes], longest: int) -> AsyncIterator[bytes]:
-    """Split a stream at its newlines; blank lines are skipped."""
-    rest = b""
-    async for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in filter(bytes.strip, whole):
-            yield line
-        if len(rest) > longest:
-            raise TooLarge(f"expected lines of at most {longest} bytes")
-    if rest.strip():
-        yield rest
-
-
 async def _batches(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     batch: list[bytes] = []
     async for line in lines:
+        if not line.strip():
+            continue
         batch.append(line)
         if len(batch) == LINES_AT_ONCE:
             yield batch

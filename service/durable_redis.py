@@ -1,5 +1,6 @@
 """A Redis-protocol server that is only believed after its durability barrier."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, Respon
 from service.identities import (
     GalleryExists,
     IdempotencyKeyReused,
+    ImportBroken,
     ModelMismatch,
     NotDurable,
     OutOfStep,
@@ -39,6 +41,7 @@ _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "GALLERYEXISTS": GalleryExists,
     "MODELMISMATCH": ModelMismatch,
     "IDEMPOTENCYKEYREUSED": IdempotencyKeyReused,
+    "IMPORTBROKEN": ImportBroken,
     "OUTOFSTEP": OutOfStep,
     "BUSY": StoreNotReady,
     "MASTERDOWN": StoreNotReady,
@@ -48,6 +51,7 @@ _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "MISCONF": StoreReadOnly,
     "OOM": StoreFull,
 }
+_POLL: Final = 0.1  # seconds between two looks at a rewrite
 _OLDEST: Final = (7, 0)  # the first with script flags: a script is refused before its first write
 
 
@@ -149,6 +153,30 @@ class DurableRedis:
             return [str(error)]
         return reasons
 
+    async def rewrite(self) -> None:
+        """Write the append-only file anew from what there is now; return when that is done.
+
+        A file that is being written already may have been begun before: then there is a second.
+        """
+        while not await self._begin_rewrite():  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(_POLL)
+        while _rewriting(info := await self.read("INFO", "persistence")):  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)
+        if info["aof_last_bgrewrite_status"] != "ok":
+            raise StoreUnavailable("the store could not write its append-only file anew")
+
+    async def _begin_rewrite(self) -> bool:
+        """Begin one and return True, unless one goes on or was begun meanwhile by another."""
+        if _rewriting(await self.read("INFO", "persistence")):
+            return False
+        try:
+            await self.read("BGREWRITEAOF")
+        except StoreUnavailable:
+            if _rewriting(await self.read("INFO", "persistence")):
+                return False
+            raise
+        return True
+
     async def close(self) -> None:
         """Give back every connection."""
         await self._redis.aclose()
@@ -229,6 +257,10 @@ def _reasons(info: Mapping[str, Any]) -> list[str]:
         f"it may evict keys ({policy})": policy != "noeviction",
     }
     return [reason for reason, found in faults.items() if found]
+
+
+def _rewriting(info: Mapping[str, Any]) -> bool:
+    return bool(info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"])
 
 
 @contextmanager

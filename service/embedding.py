@@ -1,4 +1,4 @@
-"""Samples → embeddings: decoded in threads, embedded in batches, each on its own."""
+"""Samples → embeddings: decoded apart, embedded in batches, each on its own."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +14,14 @@ from models_store import (
     Degenerate,
     Given,
     ReadyEmbedding,
-    SampleOutOfBounds,
+    Sample,
     Side,
-    Undecodable,
     Windows,
     WrongDimension,
-    WrongModality,
 )
 from models_store.comparator import Array
 from service.batching import Batcher, Embedded, Overloaded
-
-UNUSABLE = (Undecodable, SampleOutOfBounds, Degenerate, WrongDimension, WrongModality)
-"""What may be wrong with one sample of many without sinking the others."""
-
-SAMPLES_PER_THREAD = 16
+from service.decoding import Decoders
 
 Timings = dict[str, float]
 
@@ -56,7 +50,7 @@ class Embedder:
     def __init__(
         self,
         comparators: Mapping[str, Comparator],
-        decoders: Executor,
+        decoders: Decoders,
         encoders: Executor,
         *,
         max_batch: int,
@@ -118,28 +112,31 @@ class Embedder:
             indices, embeddings.reshape(-1, comparator.manifest.dimension), failures, timings
         )
 
+    async def pictures(self, comparator: Comparator, given: Sequence[Given]) -> dict[int, bytes]:
+        """Return a thumbnail of each sample that is an image, as PNG, by its place."""
+        samples = {i: one for i, one in enumerate(given) if isinstance(one, Sample)}
+        found = await self._decoders.pictures(comparator, list(samples.values()))
+        pairs = zip(samples, found, strict=True)
+        return {i: picture for i, picture in pairs if picture is not None}
+
     async def _prepare(
         self, comparator: Comparator, side: Side, given: Sequence[Given]
     ) -> list[Windows | Array | Exception]:
         """Return for each sample its encoder input, or the embedding that came, or the reason."""
-
-        def prepare(chunk: Sequence[Given]) -> list[Windows | Array | Exception]:
-            return [_prepare_one(comparator, side, one) for one in chunk]
-
-        loop = asyncio.get_running_loop()
-        chunks = [
-            given[i : i + SAMPLES_PER_THREAD] for i in range(0, len(given), SAMPLES_PER_THREAD)
-        ]
-        prepared = await asyncio.gather(
-            *(loop.run_in_executor(self._decoders, prepare, chunk) for chunk in chunks)
-        )
-        return [one for chunk in prepared for one in chunk]
+        samples = [one for one in given if isinstance(one, Sample)]
+        ready = [one for one in given if isinstance(one, ReadyEmbedding)]
+        prepared = iter(await self._decoders.prepare(comparator, side, samples))
+        accepted = iter(await asyncio.to_thread(_accept, comparator, ready) if ready else [])
+        return [next(prepared if isinstance(one, Sample) else accepted) for one in given]
 
 
-def _prepare_one(comparator: Comparator, side: Side, given: Given) -> Windows | Array | Exception:
-    try:
-        if isinstance(given, ReadyEmbedding):
-            return comparator.accept(given.values)
-        return comparator.prepare(given, side)
-    except UNUSABLE as error:
-        return error
+def _accept(
+    comparator: Comparator, given: Sequence[ReadyEmbedding]
+) -> list[Windows | Array | Exception]:
+    accepted: list[Windows | Array | Exception] = []
+    for one in given:
+        try:
+            accepted.append(comparator.accept(one.values))
+        except (Degenerate, WrongDimension) as error:
+            accepted.append(error)
+    return accepted

@@ -4,19 +4,15 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 
-from models_store import Comparator, Given, Sample, SampleOutOfBounds, Undecodable
+from models_store import Comparator, Given
 from models_store.comparator import Array
-from models_store.image import thumbnail
-from models_store.manifest import ImageInput
 from service.batching import Overloaded
 from service.embedding import EmbeddedSamples, Embedder, Timings
 from service.evaluation_runs import EvaluationRuns
@@ -175,7 +171,7 @@ class Evaluator:
             given = samples[:SLICE]
             del samples[:SLICE]
             embedded = await self._embed_slice(model, given)
-            pictures = await self._in_thread(partial(_pictures, model, given))
+            pictures = await self._embedder.pictures(model, given)
             usable.rows.extend(done + i for i in embedded.indices)
             usable.embeddings.extend(embedded.embeddings)
             usable.failures.update((done + i, why) for i, why in embedded.failures.items())
@@ -237,17 +233,6 @@ def _warnings(usable: int, failed: int, seen: int) -> list[str]:
             "enrolled or learnt from flatter"
         )
     return warnings
-
-
-def _pictures(model: Comparator, given: Sequence[Given]) -> dict[int, bytes]:
-    """Return a thumbnail of each sample that is an image, by its place."""
-    spec = model.manifest.encoders["a"].input
-    pictures: dict[int, bytes] = {}
-    for i, sample in enumerate(given):
-        if isinstance(sample, Sample) and isinstance(spec, ImageInput):
-            with suppress(Undecodable, SampleOutOfBounds):
-                pictures[i] = thumbnail(sample.content, spec, model.limits)
-    return pictures
 
 
 def _write(

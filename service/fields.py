@@ -1,18 +1,23 @@
 """What a request says beside its samples, as openapi.yaml has it."""
 
 import json
+import re
 import unicodedata
+from itertools import groupby
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.parameters import InvalidParameter
+from service.parameters import InvalidParameter, field_name
 from service.uploads import MalformedBody, TooLarge, Upload, parse_json
 
 GALLERY_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 RESERVED_IN_NAMES = frozenset(':{}*/\\<>"%?')
 LONGEST_NAME = 128
+MOST_MARKS = 30  # on one character, as Unicode's stream-safe text has it (UAX #15)
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
 
+Names = Annotated[list[str], Field(fail_fast=True)]  # of a long list, the first error is enough
 Rule = Literal["max", "mean", "centroid", "knn"]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -37,7 +42,17 @@ def identity_name(name: str) -> str:
         raise ValueError("expected a name without spaces around it, other than . and ..")
     if any(c in RESERVED_IN_NAMES or unicodedata.category(c)[0] == "C" for c in name):
         raise ValueError("expected a name without control, invisible or reserved characters")
+    runs = groupby(unicodedata.normalize("NFD", name), lambda c: unicodedata.combining(c) > 0)
+    if any(marks and len(list(run)) > MOST_MARKS for marks, run in runs):
+        raise ValueError(f"expected at most {MOST_MARKS} marks on one character")
     return name
+
+
+def _in_digits(value: Any) -> Any:
+    """Let a number in text be of ASCII digits only: no 1_000, and none of other scripts."""
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("expected a whole number in digits")
+    return value
 
 
 def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
@@ -47,6 +62,7 @@ def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
 
 
 GalleryName = Annotated[str, Field(pattern=GALLERY_PATTERN), AfterValidator(_gallery_name)]
+Whole = Annotated[int, BeforeValidator(_in_digits)]
 IdentityName = Annotated[str, AfterValidator(identity_name)]
 
 
@@ -75,7 +91,7 @@ class RequestFields(BaseModel):
             return cls.model_validate(fields, strict=strict)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "body"
+            where = ".".join(map(field_name, first["loc"])) or "body"
             raise InvalidParameter(where, first["msg"]) from None
 
     @classmethod
@@ -103,7 +119,11 @@ class EmbedFields(RequestFields):
 
 
 class GalleryFields(RequestFields):
-    """Body of `POST /galleries`."""
+    """Body of `POST /galleries`.
+
+    `references` is the side of the comparator that embeds what is enrolled; the other side embeds
+    what is asked about. Where both have one encoder it makes no difference.
+    """
 
     name: GalleryName
     comparator: str | None = None
@@ -111,6 +131,7 @@ class GalleryFields(RequestFields):
     target_fpir: Rate | None = None
     prior_known: Rate | None = None
     keep_samples: Literal[False] = False  # keeping them is not built yet
+    references: Literal["a", "b"] = "b"
 
 
 class EnrollFields(RequestFields):
@@ -143,12 +164,12 @@ class IdentifyFields(RequestFields):
     target_fpir: Rate | None = None
     threshold: Share | None = None
     rule: Rule | None = None
-    k: int = Field(5, ge=1, le=100)
-    top: int = Field(5, ge=1, le=100)
+    k: Whole = Field(5, ge=1, le=100)
+    top: Whole = Field(5, ge=1, le=100)
 
 
 class ClusterFields(RequestFields):
-    """Fields of `POST /cluster`."""
+    """Fields of `POST /cluster`; `side` is whose encoder embeds the files, unsaid a's."""
 
     comparator: str | None = None
     gallery: GalleryName | None = None
@@ -156,6 +177,7 @@ class ClusterFields(RequestFields):
     target_fmr: Rate | None = None
     target_purity: Rate | None = None
     method: Literal["linkage", "leader"] = "linkage"
+    side: Literal["a", "b"] | None = None
 
 
 class CohortFields(RequestFields):
@@ -163,7 +185,7 @@ class CohortFields(RequestFields):
 
     lists = frozenset({"identities"})
 
-    identities: list[str] | None = None
+    identities: Names | None = None
 
 
 class EvaluateFields(RequestFields):
@@ -171,10 +193,10 @@ class EvaluateFields(RequestFields):
 
     lists = frozenset({"identities", "groups"})
 
-    identities: list[str] | None = None
-    groups: list[str] | None = None
+    identities: Names | None = None
+    groups: Names | None = None
     comparator: str | None = None
     gallery: GalleryName | None = None
     apply: bool = False
     html: bool = False
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Whole = Field(0, ge=0, lt=2**32)

@@ -19,6 +19,7 @@ from service.identities import (
     UnknownGallery,
 )
 from service.replica import Replica
+from service.snapshots import Snapshots
 
 DEFAULT_GALLERY = "default"
 CHECK_EVERY = 10  # rounds of following between two checks of the store's configuration
@@ -43,7 +44,9 @@ class Galleries:
         default_comparator: Comparator | None,
         new_index: Callable[[Comparator, GalleryState], Identifier],
         executor: Executor,
+        snapshots: Snapshots,
     ) -> None:
+        self._snapshots = snapshots
         self._store = store
         self._by_digest = {comparator.digest: comparator for comparator in comparators.values()}
         self._default = default_comparator
@@ -61,6 +64,10 @@ class Galleries:
     def replicas(self) -> list[Replica]:
         """Every gallery that is served, by name."""
         return [self._replicas[name] for name in sorted(self._replicas)]
+
+    def all_replicas(self) -> list[Replica] | None:
+        """Every gallery that is served; None while it is not known which there are."""
+        return self.replicas if self._started and not self._vanished else None
 
     @property
     def reachable(self) -> bool:
@@ -167,7 +174,12 @@ class Galleries:
         replica = self._replicas.get(settings.name)
         if replica is None:
             self._replicas[settings.name] = await Replica.load(
-                self._store, state, comparator, self._new_index, self._executor
+                self._store,
+                state,
+                comparator,
+                self._new_index,
+                self._executor,
+                self._snapshots,
             )
         elif replica.position != state.position:
             await replica.catch_up(self._store)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import Rule
+from models_store import Side
 
 Embedding = NDArray[np.float32]  # (d,), or (n, d) for n of them
 Metadata = Mapping[str, object]  # a JSON object
@@ -28,6 +29,12 @@ class GallerySettings:
     target_fpir: float | None = None
     prior_known: float | None = None
     keep_samples: bool = False
+    references: Side = "b"  # which side of the comparator embeds what is enrolled
+
+    @property
+    def probes(self) -> Side:
+        """Which side embeds what is asked about: the other one."""
+        return "a" if self.references == "b" else "b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,10 @@ class GalleryState:
     position: Position
     identities: int
     samples: int
+    last_identity: int  # the highest number ever given to an identity here
+    last_sample: int  # the highest id ever given to a sample here
+    erased: int  # the version of the last change that took something away; 0: none has
+    rewritten: int  # … and of the last that is out of the store's append-only file too
 
     @property
     def version(self) -> int:
@@ -159,6 +170,38 @@ class References:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSample:
+    """One sample with all that is kept of it."""
+
+    id: int
+    fingerprint: str
+    created: datetime
+    embedding: Embedding  # (d,)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptIdentity:
+    """One identity with all that is kept of it."""
+
+    number: int
+    name: str
+    created: datetime
+    metadata: Metadata | None
+    samples: Sequence[KeptSample]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a gallery's counters stand at."""
+
+    version: int
+    identities: int
+    samples: int
+    last_identity: int
+    last_sample: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredCohort:
     """A gallery's own strangers, and what scores are worth among its like."""
 
@@ -189,6 +232,10 @@ class ModelMismatch(Exception):
 
 class IdempotencyKeyReused(Exception):
     """The key was used before, for another payload."""
+
+
+class ImportBroken(Exception):
+    """What was staged is not what was sent; nothing of it is kept."""
 
 
 class OutOfStep(Exception):
@@ -301,6 +348,50 @@ class IdentityStore(Protocol):
         self, gallery: str, at: Position, identities: Collection[int]
     ) -> References:
         """Return the references that these identities have now; none for one that is gone."""
+
+    def everything(self, gallery: str, at: Position) -> AsyncIterator[list[KeptIdentity]]:
+        """Read all identities with all that is kept of them, chunk by chunk.
+
+        Changes made meanwhile may or may not be in it: see `load`, and `kept`.
+        """
+
+    async def kept(
+        self, gallery: str, at: Position, identities: Collection[int]
+    ) -> list[KeptIdentity]:
+        """Return all that is kept of these identities now; one that is gone is not listed."""
+
+    async def begin_import(self, gallery: str) -> str:
+        """Return a lineage in which a gallery can be built unseen."""
+
+    async def stage(
+        self, gallery: str, lineage: str, identities: Mapping[int, KeptIdentity | None]
+    ) -> None:
+        """Keep identities in that lineage by number, in place of what is there; None: gone.
+
+        Raises `ImportBroken` if a name or a sample of an identity is there twice.
+        """
+
+    async def stage_cohort(self, gallery: str, lineage: str, cohort: StoredCohort) -> None:
+        """Keep the gallery's own strangers in that lineage."""
+
+    async def finish_import(
+        self, settings: GallerySettings, lineage: str, created: datetime, counts: Counts
+    ) -> GalleryState:
+        """Make a lineage the gallery's own, at once and whole.
+
+        Its version is that of `counts`, or of the empty gallery it takes the place of, if higher.
+        Raises `GalleryExists` if somebody is enrolled there or it has strangers of its own,
+        `ModelMismatch` if it is another model's, `ImportBroken` if `counts` are not those staged.
+        """
+
+    async def abandon_import(self, gallery: str, lineage: str) -> None:
+        """Remove all that was staged."""
+
+    async def owes_rewrite(self) -> bool:
+        """Whether the store's append-only file may hold what was erased."""
+
+    async def rewrite(self) -> None:
+        """Let the store write its append-only file anew, and note what is out of it then."""
 
     async def check(self) -> list[str]:
         """Return why the store must not be trusted with writes; empty when all is well.

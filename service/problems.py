@@ -17,11 +17,13 @@ from models_store import (
 )
 from service.access import Forbidden, Unauthenticated
 from service.batching import Overloaded
+from service.erasure import UnknownReceipt
 from service.evaluation_runs import EvaluationsBusy, NotEvaluable
 from service.galleries import NotReady
 from service.identities import (
     GalleryExists,
     IdempotencyKeyReused,
+    ImportBroken,
     ModelMismatch,
     NotDurable,
     StoreError,
@@ -84,6 +86,11 @@ class Kind:
 
 INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "A defect of the service")
 MALFORMED_REQUEST = Kind(HTTPStatus.BAD_REQUEST, "malformed-request", "The request is malformed")
+HEADERS_TOO_LARGE = Kind(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers-too-large",
+    "The request's head is too long",
+)
 NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing")
 METHOD_NOT_ALLOWED = Kind(
     HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "The path has no such method"
@@ -96,12 +103,14 @@ _STORE_DOWN = Kind(
 PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
     {
         MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed-body", "The body is malformed"),
+        ImportBroken: Kind(HTTPStatus.BAD_REQUEST, "malformed-body", "The body is malformed"),
         Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "An API key is needed"),
         Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The request may not come from there"),
         UnknownGallery: NOT_FOUND,
         UnknownIdentity: NOT_FOUND,
         UnknownSample: NOT_FOUND,
         UnknownComparator: NOT_FOUND,
+        UnknownReceipt: NOT_FOUND,
         GalleryExists: Kind(HTTPStatus.CONFLICT, "already-exists", "There is one already"),
         TooLarge: Kind(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"
@@ -193,5 +202,5 @@ def problem_of(error: BaseException, instance: str | None = None) -> Problem:
 
 def slugs() -> tuple[str, ...]:
     """Return every slug, each once."""
-    fixed = (MALFORMED_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL)
+    fixed = (MALFORMED_REQUEST, HEADERS_TOO_LARGE, NOT_FOUND, METHOD_NOT_ALLOWED, INTERNAL)
     return tuple(dict.fromkeys(kind.slug for kind in (*PROBLEMS.values(), *fixed)))

@@ -24,6 +24,7 @@ from index import (
     leader,
     linkage,
     odd_strangers,
+    unjudged,
 )
 from models_store import Comparator, Given, Sample, Side, newest
 from service.embedding import EmbeddedSamples, Embedder, Timings
@@ -33,6 +34,7 @@ from service.identities import (
     EnrolledSample,
     Enrollment,
     GallerySettings,
+    GalleryState,
     IdentityStore,
     Metadata,
     NewSample,
@@ -45,8 +47,6 @@ from service.replica import Replica
 T = TypeVar("T")
 Method = Literal["linkage", "leader"]
 
-PROBES: Side = "a"
-REFERENCES: Side = "b"
 DEFAULT_FMR = 0.01
 """What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
 EVEN_ODDS = 0.5
@@ -227,14 +227,26 @@ class Recogniser:
         target_fpir: float | None = None,
         prior_known: float | None = None,
         keep_samples: bool = False,
+        references: Side = "b",
     ) -> Replica:
-        """Make an empty gallery of one comparator version."""
+        """Make an empty gallery of one comparator version, whose `references` are of a side."""
         model = self.comparator(comparator)
         settings = GallerySettings(
-            name, model.title, model.digest, rule, target_fpir, prior_known, keep_samples
+            name,
+            model.title,
+            model.digest,
+            rule,
+            target_fpir,
+            prior_known,
+            keep_samples,
+            references,
         )
         state = await self._write("gallery", lambda: self._store.create_gallery(settings))
         return await self.galleries.take_in(state)
+
+    async def import_gallery(self, write: Callable[[], Awaitable[GalleryState]]) -> Replica:
+        """Serve the gallery that a write makes whole."""
+        return await self.galleries.take_in(await self._write("gallery", write))
 
     async def delete_gallery(self, name: str) -> None:
         """Delete a gallery and everything in it."""
@@ -253,7 +265,9 @@ class Recogniser:
         """Keep samples under an identity; it returns once the store will not lose them."""
         replica = self.galleries.get(gallery)
         self.galleries.demand_writable()
-        embedded = await self._embedder.embed(replica.comparator, REFERENCES, files)
+        embedded = await self._embedder.embed(
+            replica.comparator, replica.state.settings.references, files
+        )
         embedded.demand_some()
         started = perf_counter()
         enrollment = Enrollment(
@@ -300,7 +314,9 @@ class Recogniser:
                 raise ReplicaBehind(f"the gallery is at version {replica.version} here")
         if threshold is None and target_fpir is None:
             target_fpir = replica.state.settings.target_fpir or self.target_fpir
-        embedded = await self._embedder.embed(replica.comparator, PROBES, files)
+        embedded = await self._embedder.embed(
+            replica.comparator, replica.state.settings.probes, files
+        )
         if len(files) == 1:
             embedded.demand_some()
         started, version = perf_counter(), replica.version
@@ -336,8 +352,13 @@ class Recogniser:
         target_fmr: float | None = None,
         target_purity: float | None = None,
         method: Method = "linkage",
+        side: Side | None = None,
     ) -> Partition:
-        """Say which samples belong together: those sent, or those enrolled in a gallery."""
+        """Say which samples belong together: those sent, or those enrolled in a gallery.
+
+        Of a comparator with two encoders they are all of one `side`, unsaid a, and cut as was
+        measured of that side's samples among each other.
+        """
         if bool(files) == (gallery is not None):
             raise InvalidParameter("files", "expected files or a gallery, and not both")
         if gallery is not None:
@@ -345,12 +366,16 @@ class Recogniser:
             if comparator and self.comparator(comparator) is not replica.comparator:
                 raise InvalidParameter("comparator", "expected that of the gallery, or none")
             model, timings = replica.comparator, {}
+            references_of = replica.state.settings.references
+            if side not in (None, references_of) and not model.manifest.tied:
+                raise InvalidParameter("side", f"expected {references_of}, as the gallery has it")
+            side = references_of
             references, embeddings = await self._in_thread(replica.index.enrolled)
             names: list[int] | list[str] = [str(reference.key) for reference in references]
             failures: dict[int, Exception] = {}
         else:
-            model = self.comparator(comparator)
-            embedded = await self._embedder.embed(model, PROBES, files)
+            model, side = self.comparator(comparator), side or "a"
+            embedded = await self._embedder.embed(model, side, files)
             embedded.demand_some()
             embeddings, timings = embedded.embeddings, embedded.timings
             names, failures = embedded.indices, embedded.failures
@@ -360,9 +385,14 @@ class Recogniser:
                 raise InvalidParameter(
                     "target_purity", "expected method linkage, and no threshold or target_fmr"
                 )
-            law = purity_law(model, target_purity)
+            law = purity_law(model, side, target_purity)
         elif threshold is None and target_fmr is None:
-            threshold = model.manifest.calibration.cluster_threshold
+            threshold = model.manifest.calibration_of(side).cluster_threshold
+        elif target_fmr is not None and not model.manifest.tied:
+            raise InvalidParameter(
+                "target_fmr",
+                f"{model.title} knows it of pairs of a with b: expected a threshold",
+            )
         at, _, _ = pair_threshold(model, target_fmr, threshold)
         metric, score = model.manifest.distance, model.score
         started = perf_counter()
@@ -392,6 +422,8 @@ class Recogniser:
 
             def check() -> Health:
                 references, embeddings = index.enrolled()
+                if not model.manifest.tied:
+                    return unjudged(references, few=few, limit=limit)
                 metric = model.manifest.distance
                 return examine(
                     references, embeddings, model.score, metric=metric, few=few, limit=limit
@@ -428,7 +460,9 @@ class Recogniser:
         replica = self.galleries.get(gallery)
         if identities is not None and len(identities) != len(files):
             raise InvalidParameter("identities", f"expected one for each of {len(files)} files")
-        embedded = await self._embedder.embed(replica.comparator, PROBES, files)
+        embedded = await self._embedder.embed(
+            replica.comparator, replica.state.settings.probes, files
+        )
         embedded.demand_some()
         groups = [identities[i] if identities else str(i) for i in embedded.indices]
         _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
@@ -506,12 +540,14 @@ def pair_threshold(
     return point.threshold, point.fmr if target_fmr is None else target_fmr, point.fmr
 
 
-def purity_law(model: Comparator, target: float) -> PurityLaw:
-    """Return how to cut for the lowest purity measured that is at least the target.
+def purity_law(model: Comparator, side: Side, target: float) -> PurityLaw:
+    """Return how to cut samples of a side for the lowest purity measured that meets the target.
 
     Raises TargetUnresolvable where none is.
     """
-    measured = sorted(model.manifest.calibration.cluster_purity, key=lambda law: law.purity)
+    measured = sorted(
+        model.manifest.calibration_of(side).cluster_purity, key=lambda law: law.purity
+    )
     for law in measured:
         if law.purity >= target:
             return PurityLaw(**law.model_dump())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,16 @@ from service.identities import (
     EnrolledSample,
     GallerySettings,
     GalleryState,
+    KeptIdentity,
+    KeptSample,
     Position,
     References,
     StoredIdentity,
     StoredSample,
+    metadata_json,
 )
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def state(record: Mapping[bytes, bytes]) -> GalleryState:
@@ -34,6 +39,10 @@ def state(record: Mapping[bytes, bytes]) -> GalleryState:
         position=position,
         identities=int(record[b"identities"]),
         samples=int(record[b"samples"]),
+        last_identity=int(record[b"last_identity"]),
+        last_sample=int(record[b"last_sample"]),
+        erased=int(record.get(b"erased", 0)),
+        rewritten=int(record.get(b"rewritten", 0)),
     )
 
 
@@ -95,6 +104,43 @@ def references(identities: list[tuple[str, str, list[int]]], embeddings: bytes) 
         names={int(number): name for number, name, _ in identities},
         embeddings=rows(embeddings, len(samples)),
     )
+
+
+def kept(identities: list[list[Any]], embeddings: bytes) -> list[KeptIdentity]:
+    """Return identities whole, from what is kept of each and all embeddings in that order."""
+    given = iter(rows(embeddings, sum(len(samples) for _, _, samples, *_ in identities)))
+    return [
+        KeptIdentity(
+            int(number),
+            name,
+            _moment(created),
+            json.loads(metadata) if metadata else None,
+            [
+                KeptSample(int(id_), fingerprint, _moment(at), next(given))
+                for id_, (fingerprint, at) in zip(samples, map(str.split, heads), strict=True)
+            ],
+        )
+        for number, name, samples, created, metadata, heads in identities
+    ]
+
+
+def staged(identities: Mapping[int, KeptIdentity | None]) -> list[str | bytes | int]:
+    """Return identities as stage.lua takes them: first those that are gone, and free a name."""
+    words: list[str | bytes | int] = []
+    for number in [number for number, identity in identities.items() if identity is None]:
+        words += [number, "", 0, "", 0]
+    for identity in filter(None, identities.values()):
+        words += [identity.number, identity.name, instant(identity.created)]
+        words += [metadata_json(identity.metadata), len(identity.samples)]
+        for sample in identity.samples:
+            embedding = sample.embedding.astype("<f4").tobytes()
+            words += [sample.id, sample.fingerprint, instant(sample.created), embedding]
+    return words
+
+
+def instant(moment: datetime) -> int:
+    """Return a moment as the store has it: whole milliseconds since 1970."""
+    return round((moment - _EPOCH) / timedelta(milliseconds=1))
 
 
 def rows(embeddings: bytes, count: int) -> Embedding:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Collection
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import asdict, astuple
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,13 @@ from service import redis_records as records
 from service.durable_redis import DurableRedis, Script
 from service.identities import (
     Change,
+    Counts,
     Enrolled,
     Enrollment,
     GalleryExists,
     GallerySettings,
     GalleryState,
+    KeptIdentity,
     Metadata,
     OutOfStep,
     Position,
@@ -30,7 +33,9 @@ from service.identities import (
 )
 
 _GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names have no colon
+_OWED: Final = "kindred:{erasure}:owed"  # lineages removed that the log of the server still holds
 _CHUNK: Final = 2048  # samples in one read of many, identities in one step of a deletion
+_WHOLE_CHUNK: Final = 512  # samples in one read of all that is kept
 
 
 class RedisIdentityStore:
@@ -124,17 +129,9 @@ class RedisIdentityStore:
 
     async def put_cohort(self, gallery: str, digest: str, cohort: StoredCohort) -> Change:
         """Replace the gallery's own strangers, or raise `ModelMismatch`."""
-        embeddings = cohort.embeddings.astype("<f4")
-        written = await self._run(
-            _COHORT,
-            gallery,
-            self._log_length,
-            digest,
-            embeddings[0].nbytes,
-            cohort.identities.astype("<i8").tobytes(),
-            embeddings.tobytes(),
-            cohort.calibration or "",
-        )
+        width = 4 * cohort.embeddings.shape[1]
+        words = _cohort_words(cohort)
+        written = await self._run(_COHORT, gallery, self._log_length, digest, width, *words)
         return records.change(written)
 
     async def cohort(self, gallery: str) -> StoredCohort | None:
@@ -186,7 +183,9 @@ class RedisIdentityStore:
         """Read all references, chunk by chunk."""
         after = b"0"
         while after:
-            after, about, rows = await self._run(_REFERENCES, gallery, at.lineage, after, _CHUNK)
+            after, about, rows = await self._run(
+                _REFERENCES, gallery, at.lineage, "", after, _CHUNK
+            )
             references = records.references(json.loads(about), rows)
             if len(references.samples):
                 yield references
@@ -196,9 +195,84 @@ class RedisIdentityStore:
     ) -> References:
         """Return the references that these identities have now; none for one that is gone."""
         _, about, rows = await self._run(
-            _REFERENCES, gallery, at.lineage, "", "", *sorted(identities)
+            _REFERENCES, gallery, at.lineage, "", "", "", *sorted(identities)
         )
         return records.references(json.loads(about), rows)
+
+    async def everything(self, gallery: str, at: Position) -> AsyncIterator[list[KeptIdentity]]:
+        """Read all identities with all that is kept of them, chunk by chunk."""
+        after = b"0"
+        while after:
+            after, about, rows = await self._run(
+                _REFERENCES, gallery, at.lineage, "all", after, _WHOLE_CHUNK
+            )
+            yield records.kept(json.loads(about), rows)
+
+    async def kept(
+        self, gallery: str, at: Position, identities: Collection[int]
+    ) -> list[KeptIdentity]:
+        """Return all that is kept of these identities now; one that is gone is not listed."""
+        _, about, rows = await self._run(
+            _REFERENCES, gallery, at.lineage, "all", "", "", *sorted(identities)
+        )
+        return records.kept(json.loads(about), rows)
+
+    async def begin_import(self, gallery: str) -> str:
+        """Return a lineage in which a gallery can be built unseen."""
+        lineage = secrets.token_hex(16)
+        await self._redis.write("SADD", _GALLERIES, f"{gallery}:{lineage}")
+        await self._redis.write("SADD", _doomed(gallery), lineage)  # until it is finished
+        return lineage
+
+    async def stage(
+        self, gallery: str, lineage: str, identities: Mapping[int, KeptIdentity | None]
+    ) -> None:
+        """Keep identities in that lineage by number, in place of what is there; None: gone."""
+        words = records.staged(identities)
+        await self._redis.run(_STAGE, _staging(gallery), lineage, *words)
+
+    async def stage_cohort(self, gallery: str, lineage: str, cohort: StoredCohort) -> None:
+        """Keep the gallery's own strangers in that lineage."""
+        await self._redis.run(_STAGE_COHORT, _staging(gallery), lineage, *_cohort_words(cohort))
+
+    async def finish_import(
+        self, settings: GallerySettings, lineage: str, created: datetime, counts: Counts
+    ) -> GalleryState:
+        """Make a lineage the gallery's own, at once and whole."""
+        before = await self._redis.run(
+            _FINISH,
+            _staging(settings.name),
+            lineage,
+            json.dumps(asdict(settings)),
+            settings.digest,
+            records.instant(created),
+            *astuple(counts),
+        )
+        if before:
+            await self._purge(settings.name, before.decode())
+        return await self.gallery(settings.name)
+
+    async def abandon_import(self, gallery: str, lineage: str) -> None:
+        """Remove all that was staged."""
+        await self._purge(gallery, lineage)
+
+    async def owes_rewrite(self) -> bool:
+        """Whether the store's append-only file may hold what was erased."""
+        if await self._redis.read("GET", _OWED):
+            return True
+        return any(state.erased > state.rewritten for state in await self.galleries())
+
+    async def rewrite(self) -> None:
+        """Let the store write its append-only file anew, and note what is out of it then."""
+        owed = await self._redis.read("GET", _OWED)
+        states = await self.galleries()
+        await self._redis.rewrite()
+        for state in states:
+            if state.erased > state.rewritten:
+                name, lineage = state.settings.name, state.position.lineage
+                await self._run(_NOTE_REWRITTEN, name, lineage, state.erased)
+        if owed is not None:
+            await self._redis.run(_SETTLE, [_OWED], owed)
 
     async def check(self) -> list[str]:
         """Return why the store must not be trusted with writes; empty when all is well."""
@@ -219,8 +293,12 @@ class RedisIdentityStore:
     async def _purge(self, name: str, lineage: str) -> None:
         """Remove what a deleted gallery held, in steps short enough for others to go between."""
         keys = [_root(name), _doomed(name)]
-        while await self._redis.run(_PURGE, keys, lineage, _CHUNK):
+        await self._redis.run(_OWE, [_OWED])  # here too: this process may be killed before the end
+        while (more := await self._redis.run(_PURGE, keys, lineage, _CHUNK)) > 0:
             pass
+        if more < 0:
+            return
+        await self._redis.run(_OWE, [_OWED])
         await self._redis.write("SREM", _GALLERIES, f"{name}:{lineage}")
 
 
@@ -235,8 +313,18 @@ _CREATE: Final = _script("create")
 _ENROLL: Final = _script("enroll")
 _DESCRIBE: Final = _script("describe")
 _COHORT: Final = _script("cohort")
+_STAGE: Final = _script("stage")
+_STAGE_COHORT: Final = _script("stage_cohort")
+_FINISH: Final = _script("finish")
 _FORGET: Final = _script("forget", "allow-oom")  # a full store must still be able to forget
 _DELETE: Final = _script("delete", "allow-oom")
+_OWE: Final = Script("allow-oom", "redis.call('INCR', KEYS[1])")
+_SETTLE: Final = Script(
+    "allow-oom",
+    "-- Forget what was owed, unless it is more by now.\n"
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end",
+)
+_NOTE_REWRITTEN: Final = _script("rewritten", "allow-oom")
 _PURGE: Final = _script("purge", "allow-oom")
 _LIST: Final = _script("list", "no-writes")
 _REFERENCES: Final = _script("references", "no-writes")
@@ -249,6 +337,18 @@ def _root(gallery: str) -> str:
 
 def _doomed(gallery: str) -> str:
     return f"kindred:{{{gallery}}}:doomed"
+
+
+def _staging(gallery: str) -> list[str]:
+    return [_root(gallery), _doomed(gallery)]
+
+
+def _cohort_words(cohort: StoredCohort) -> list[bytes | str]:
+    return [
+        cohort.identities.astype("<i8").tobytes(),
+        cohort.embeddings.astype("<f4").tobytes(),
+        cohort.calibration or "",
+    ]
 
 
 def _hashed(key: str | None) -> str:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import Field
 from starlette.requests import ClientDisconnect
@@ -20,19 +20,22 @@ from service import answers, fields
 from service.bulk import enroll_lines
 from service.clients import prefers_html, while_there
 from service.edge import Facts
+from service.erasure import receipt_of
 from service.evaluating import Evaluator
-from service.fields import GalleryName, IdentityName
+from service.exports import export_lines
+from service.fields import GalleryName, IdentityName, Whole
 from service.identities import IdentityStore
+from service.imports import ImportLimits, import_lines
 from service.labelled import read_labelled
-from service.parameters import InvalidParameter
+from service.parameters import InvalidParameter, field_name
 from service.problems import INTERNAL, kind_of
 from service.recogniser import Recogniser
+from service.stowing import Stowage
 from service.telemetry import Telemetry
 from service.uploads import (
     UploadLimits,
     bounded,
-    parse_json,
-    read_body,
+    read_json,
     read_upload,
 )
 from service.wire import body
@@ -42,8 +45,10 @@ FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 }
+ALWAYS_ANSWER = ("/health/", "/metrics")
 SMALL_BODY = 64 * 1024  # bytes of a JSON body that carries no samples
 MAX_PAGE = 1000
+NDJSON: dict[str, Any] = {"application/x-ndjson": {"schema": {"type": "string"}}}
 
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
@@ -56,11 +61,14 @@ class Parts:
     """What the routes stand on. Limits are in bytes, the deadline in seconds."""
 
     recogniser: Recogniser
+    stowage: Stowage
     store: IdentityStore
     shelf: Shelf
     telemetry: Telemetry
     uploads: UploadLimits
     bulk_limit: int
+    import_limit: int
+    imports: ImportLimits
     metadata_limit: int
     evaluator: Evaluator
     evaluation_uploads: UploadLimits
@@ -81,7 +89,20 @@ class _LineByLine(StreamingResponse):
 
 
 Served = Annotated[Parts, Depends(_parts)]
-router = APIRouter()
+
+
+async def _no_strange_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route has not, or that comes twice."""
+    if not request.scope["query_string"] or request.url.path.startswith(ALWAYS_ANSWER):
+        return
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            raise InvalidParameter(field_name(name), "expected each parameter once, and no others")
+        known.remove(name)
+
+
+router = APIRouter(dependencies=[Depends(_no_strange_parameters)])
 
 
 @router.post(
@@ -157,7 +178,7 @@ async def enroll(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "content": NDJSON,
         }
     },
 )
@@ -185,7 +206,7 @@ async def enroll_bulk(
     openapi_extra=body(fields.IdentifyFields, many=("files",)),
 )
 async def identify(
-    request: Request, parts: Served, x_min_version: Annotated[int, Header(ge=0)] = 0
+    request: Request, parts: Served, x_min_version: Annotated[Whole, Header(ge=0)] = 0
 ) -> answers.IdentifyAnswer:
     """Say whose each sample is, or that it is nobody's who is enrolled."""
     upload = await read_upload(request, parts.uploads, ("files",))
@@ -233,6 +254,7 @@ async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
         target_fmr=asked.target_fmr,
         target_purity=asked.target_purity,
         method=asked.method,
+        side=asked.side,
     )
     request.state.facts = Facts(
         comparator=found.comparator.title,
@@ -303,6 +325,7 @@ async def create_gallery(request: Request, parts: Served) -> answers.GalleryAnsw
         target_fpir=asked.target_fpir,
         prior_known=asked.prior_known,
         keep_samples=asked.keep_samples,
+        references=asked.references,
     )
     return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
 
@@ -329,6 +352,54 @@ async def delete_gallery(gallery: GalleryName, parts: Served) -> answers.Gallery
     """Delete a gallery and everything in it; `default` is there again at once, empty."""
     await parts.recogniser.delete_gallery(gallery)
     return answers.GalleryDeleted(gallery=gallery)
+
+
+@router.get(
+    "/galleries/{gallery}/export",
+    operation_id="export_gallery",
+    response_class=StreamingResponse,
+    responses={200: {"content": NDJSON}},
+)
+async def export_gallery(gallery: GalleryName, request: Request, parts: Served) -> Response:
+    """Give all that is kept of a gallery, as NDJSON: whole if its last line is `{"end": …}`."""
+    parts.recogniser.galleries.get(gallery)
+    request.state.deadline.reschedule(None)  # of any length, as fast as the client reads
+    lines = export_lines(parts.store, gallery)
+    first = await anext(lines)  # before the status is sent
+
+    async def all_lines() -> AsyncIterator[bytes]:
+        yield first
+        async for some in lines:
+            yield some
+
+    return StreamingResponse(all_lines(), media_type="application/x-ndjson")
+
+
+@router.post(
+    "/galleries/{gallery}/import",
+    operation_id="import_gallery",
+    status_code=201,
+    openapi_extra={"requestBody": {"required": True, "content": NDJSON}},
+)
+async def import_gallery(
+    gallery: GalleryName, request: Request, parts: Served
+) -> answers.GalleryAnswer:
+    """Make a gallery of an export of the same comparator: whole, or not at all."""
+    request.state.deadline.reschedule(None)
+    comparators = {c.digest: c for c in parts.recogniser.comparators.values()}
+    replica = await parts.recogniser.import_gallery(
+        lambda: import_lines(
+            parts.store,
+            gallery,
+            bounded(request, parts.import_limit),
+            comparators,
+            parts.imports,
+        )
+    )
+    request.state.facts = Facts(
+        comparator=replica.comparator.title, gallery=gallery, samples=replica.index.samples
+    )
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
 
 
 @router.post(
@@ -358,8 +429,8 @@ async def check_gallery(
     gallery: GalleryName,
     request: Request,
     parts: Served,
-    few: Annotated[int, Query(ge=1, le=100)] = 3,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    few: Annotated[Whole, Query(ge=1, le=100)] = 3,
+    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
 ) -> answers.GalleryHealth:
     """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
     request.state.deadline.reschedule(
@@ -374,8 +445,8 @@ async def check_gallery(
 async def list_identities(
     gallery: GalleryName,
     parts: Served,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
+    after: Annotated[Whole, Query(ge=0, lt=2**63)] = 0,
 ) -> answers.IdentitiesAnswer:
     """List who is enrolled, page by page: pass `next` as `after` to go on."""
     parts.recogniser.galleries.get(gallery)
@@ -416,7 +487,7 @@ async def forget_identity(
 ) -> answers.Forgotten:
     """Forget an identity: it is found nowhere once this is answered."""
     change = await parts.recogniser.forget_identity(gallery, identity)
-    return answers.Forgotten.of(change)
+    return answers.Forgotten.of(gallery, change)
 
 
 @router.delete(
@@ -427,7 +498,16 @@ async def forget_sample(
 ) -> answers.Forgotten:
     """Forget one sample of an identity."""
     change = await parts.recogniser.forget_sample(gallery, identity, int(sample))
-    return answers.Forgotten.of(change)
+    return answers.Forgotten.of(gallery, change)
+
+
+@router.get("/galleries/{gallery}/receipts/{version}", operation_id="get_receipt")
+async def get_receipt(
+    gallery: GalleryName, version: Annotated[Whole, Path(gt=0, lt=2**53)], parts: Served
+) -> answers.ReceiptAnswer:
+    """Say which places hold no byte any more of what a deletion took away."""
+    replica = parts.recogniser.galleries.get(gallery)
+    return answers.ReceiptAnswer.of(await receipt_of(parts.store, parts.stowage, replica, version))
 
 
 @router.get("/", operation_id="about")
@@ -500,7 +580,7 @@ def _counted(telemetry: Telemetry) -> Iterator[None]:
 
 
 async def _read_small(request: Request, model: type[FieldsT]) -> FieldsT:
-    document = parse_json(await read_body(request, SMALL_BODY))
+    document = await read_json(request, SMALL_BODY)
     if not isinstance(document, dict):
         raise InvalidParameter("body", "expected a JSON object")
     return model.read(document, strict=True)

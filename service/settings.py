@@ -23,12 +23,16 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="Redis to keep galleries in; unset: an embedded server under `DATA_DIR`"
     )
-    data_dir: Path = Field(Path("var"), description="Folder of the embedded store")
+    data_dir: Path = Field(
+        Path("var"), description="Folder of the embedded store and of snapshots"
+    )
     models_store: Path = Field(
         Path("models_store/bundles"), description="Folder of bundles, `<name>/<version>/` each"
     )
     default_comparator: str | None = Field(
-        None, description="Comparator used when a request names none; unset: the first by name"
+        None,
+        description="Comparator used when a request names none; unset: the first by name, "
+        "of those with one encoder if there are any",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where encoders run: `auto`, `cpu` or `cuda`"
@@ -57,6 +61,9 @@ class Settings(BaseSettings):
     max_bulk_bytes: int = Field(
         1024 * 2**20, gt=0, description="Bytes of one NDJSON body of `/enroll/bulk`"
     )
+    max_import_bytes: int = Field(
+        8 * 2**30, gt=0, description="Bytes of one gallery that is imported"
+    )
     max_pixels: int = Field(25_000_000, gt=0, description="Pixels of one image")
     max_aspect_ratio: float = Field(
         20.0, ge=1, description="Longer side of an image by its shorter"
@@ -64,6 +71,15 @@ class Settings(BaseSettings):
     max_audio_seconds: float = Field(120.0, gt=0, description="Seconds of one audio clip")
     max_audio_channels: int = Field(8, gt=0, description="Channels of one audio clip")
     max_characters: int = Field(20_000, gt=0, description="Characters of one text")
+    decoders: int = Field(
+        0, ge=0, description="Processes that decode samples; 0: four for each core, at most 32"
+    )
+    decode_seconds: float = Field(
+        0.8, gt=0, description="Processor seconds that decoding one sample may take"
+    )
+    decode_memory: int = Field(
+        64 * 2**20, ge=2**24, description="Bytes of memory that decoding one sample may take"
+    )
     max_metadata_bytes: int = Field(4096, gt=0, description="Bytes of an identity's metadata")
     max_batch: int = Field(64, gt=0, description="Samples in one model run")
     queue_length: int = Field(
@@ -100,6 +116,10 @@ class Settings(BaseSettings):
     allow_everysec: bool = Field(
         default=False,
         description="Accept a Redis that fsyncs once a second, and may lose it",
+    )
+    rewrite_store_log: bool = Field(
+        default=True,
+        description="Let the store rewrite its append-only file after something was forgotten",
     )
     assert_store_durable: bool = Field(
         default=False, description="Trust a Redis that does not let its configuration be read"

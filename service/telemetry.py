@@ -33,7 +33,9 @@ STAGES = (
     "store",
     "barrier",
 )
+LOST_FOR = ("slow", "hung", "killed", "crashed")
 EVALUATIONS = ("done", "refused", "failed", "late", "abandoned")
+SNAPSHOTS = ("used", "absent", "corrupt", "foreign", "stale")
 DECISIONS = ("match", "possible", "unknown")
 ENROLLMENTS = ("added", "duplicate", "refused")
 WRITES = ("enroll", "forget", "gallery", "identity", "cohort")
@@ -135,6 +137,9 @@ class Telemetry:
             "batch_samples", "Samples in one model run", by_comparator, _SAMPLES
         )
         self._embedded = series.counter("samples_embedded", "Samples embedded", by_comparator)
+        self._decoders_lost = series.counter(
+            "decoders_lost", "Processes that ended while they decoded", {"reason": LOST_FOR}
+        )
         self._bundles_refused = series.gauge(
             "bundles_refused", "Bundles that the last check refused"
         )
@@ -187,6 +192,9 @@ class Telemetry:
             "evaluations_in_progress", "Evaluations that run or wait for their turn"
         )
 
+        self._snapshot_reads = series.counter(
+            "snapshot_reads", "Galleries taken up from a snapshot, or not", {"outcome": SNAPSHOTS}
+        )
         self._store_up = series.gauge("store_up", "1 while the store answers")
         self._store_durable = series.gauge(
             "store_durable", "1 while the store persists and never evicts"
@@ -255,6 +263,10 @@ class Telemetry:
         """Count a request turned away because the comparator's queue was full."""
         self._refusals(comparator).inc()
 
+    def decoder_lost(self, reason: str) -> None:
+        """Count a process that ended while it decoded a sample."""
+        self._decoders_lost(reason).inc()
+
     def bundles_refused(self, n: int) -> None:
         """Show how many bundles the last check refused; the log says which and why."""
         self._bundles_refused().set(n)
@@ -308,6 +320,10 @@ class Telemetry:
         self._evaluations(outcome).inc()
         if outcome == "done":
             self._evaluation_seconds().observe(seconds)
+
+    def snapshot_read(self, outcome: str) -> None:
+        """Count what became of an attempt to take a gallery up from its snapshot."""
+        self._snapshot_reads(outcome).inc()
 
     def store(self, *, up: bool, durable: bool) -> None:
         """Show whether the store answers, and whether it keeps what it is given."""

@@ -15,11 +15,17 @@ from starlette.requests import Request
 
 from models_store import Given, ReadyEmbedding, Sample
 from models_store.comparator import Array
-from service.parameters import InvalidParameter
+from service.parameters import InvalidParameter, field_name
 
 MOST_PARTS_BESIDE_SAMPLES = 16
 MOST_PARTS_A_SAMPLE = 3  # the file, whose it is, and which group they belong to
-LONG_BODY = 2**20  # bytes of JSON from which parsing it would keep everybody else waiting
+LONG_BODY = 2**18  # bytes of JSON from which parsing it would keep everybody else waiting
+MOST_VALUES = 2**19
+MOST_CONTAINERS = 2**18
+LONGEST_FIELD = 2**16  # bytes of a part that is no sample
+MOST_BESIDE = 2**14  # bytes around a part: boundaries, headers, and what stands between
+PLAIN = (b"7bit", b"8bit", b"binary")  # transfer encodings that change nothing
+MULTIPART, JSON = b"multipart/form-data", b"application/json"
 
 
 class TooLarge(Exception):
@@ -36,13 +42,17 @@ class MalformedBody(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What one request may hold; bytes and counts. `archive` is of the part of that name."""
+    """What one request may hold; bytes and counts. `archive` is of the part of that name.
+
+    `numbers` are those of all embeddings together, where that is more than any other JSON has.
+    """
 
     body: int
     file: int
     files: int
     embeddings: int
     archive: int = 0
+    numbers: int = 0
 
     def longest(self, name: str) -> int:
         """Return how many bytes a part of this name may have."""
@@ -83,49 +93,85 @@ async def read_upload(
 
     Raises TooLarge, UnsupportedMedia, MalformedBody or InvalidParameter.
     """
-    media_type, options = parse_options_header(request.headers.get("content-type"))
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMedia("expected a body without Content-Encoding")
-    if media_type == b"multipart/form-data":
+    media_type, options = read_media_type(request, MULTIPART, JSON)
+    if media_type == MULTIPART:
         boundary = options.get(b"boundary", b"")
         if not 0 < len(boundary) <= 200:
             raise MalformedBody("expected a multipart boundary of 1 to 200 bytes")
-        parts = await _read_parts(bounded(request, limits.body), boundary, limits)
+        reader = _PartReader(limits, sample_fields)
+        parts = await _read_parts(bounded(request, limits.body), boundary, reader)
         upload = _from_parts(parts, sample_fields)
-    elif media_type == b"application/json":
-        body = await read_body(request, limits.body)
-        if len(body) < LONG_BODY:
-            upload = _from_json(parse_json(body), sample_fields)
-        else:
-            upload = await asyncio.to_thread(lambda: _from_json(parse_json(body), sample_fields))
     else:
-        raise UnsupportedMedia("expected multipart/form-data or application/json")
+        body = await read_body(request, limits.body)
+        most = max(MOST_VALUES, limits.numbers)
+        if len(body) < LONG_BODY:
+            upload = _from_json(parse_json(body, most), sample_fields)
+        else:
+            upload = await asyncio.to_thread(
+                lambda: _from_json(parse_json(body, most), sample_fields)
+            )
     _check_counts(upload, limits)
     return upload
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+def read_media_type(request: Request, *accepted: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the media type of a body and its options, or raise UnsupportedMedia if not accepted.
+
+    A charset may be named, if it is UTF-8.
+    """
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    if media_type not in accepted or options.get(b"charset", b"utf-8").lower() != b"utf-8":
+        kinds = " or ".join(kind.decode() for kind in accepted)
+        raise UnsupportedMedia(f"expected a body of {kinds}, in UTF-8")
+    return media_type, options
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """Return the JSON document of a body of at most `limit` bytes."""
+    read_media_type(request, JSON)
+    return parse_json(await read_body(request, limit))
+
+
+async def read_body(request: Request, limit: int) -> bytearray:
     """Return the whole body; raise TooLarge as soon as it is more than `limit` bytes."""
-    return b"".join([chunk async for chunk in bounded(request, limit)])
+    body = bytearray()  # which grows in place: a long body is in memory once
+    async for chunk in bounded(request, limit):
+        body += chunk
+    return body
 
 
-async def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """Yield the chunks of a body; raise TooLarge as soon as they are more than `limit` bytes."""
+def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Return the chunks of a body; they end in TooLarge once they are more than `limit` bytes.
+
+    Raises TooLarge at once if it is announced to be longer, or UnsupportedMedia if compressed.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMedia("expected a body without Content-Encoding")
     declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() else 0
-    if size <= limit:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                break
-            yield chunk
-    if size > limit:
+    if declared.isdecimal() and int(declared) > limit:
         raise TooLarge(f"expected a body of at most {limit} bytes")
+    return _bounded(request, limit)
 
 
-def parse_json(body: bytes) -> Any:
-    """Return a strict JSON document: UTF-8, no NaN or Infinity, no duplicate keys."""
+async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"expected a body of at most {limit} bytes")
+        yield chunk
+
+
+def parse_json(body: bytes | bytearray, most: int = MOST_VALUES) -> Any:
+    """Return a strict JSON document: UTF-8, no NaN or Infinity, no duplicate keys.
+
+    Raises MalformedBody, or TooLarge if it may hold more than `most` values, which are counted
+    before any is made: in Python each takes ten times the memory that it does here.
+    """
+    if body.count(b",") > most:
+        raise TooLarge(f"expected JSON of at most {most} values")
+    if body.count(b"[") + body.count(b"{") > MOST_CONTAINERS:
+        raise TooLarge(f"expected JSON of at most {MOST_CONTAINERS} lists and objects")
     try:
         return json.loads(
             body.decode("utf-8"),
@@ -168,10 +214,12 @@ class _Part:
 class _PartReader:
     """Collects the parts that python-multipart finds, and stops at the first limit passed."""
 
-    def __init__(self, limits: UploadLimits) -> None:
+    def __init__(self, limits: UploadLimits, sample_fields: tuple[str, ...]) -> None:
         self.parts: list[_Part] = []
         self.ended = False
         self._limits = limits
+        self._sample_fields = sample_fields
+        self._beside = 0  # bytes that are no part's content
         self._header = bytearray()
         self._value = bytearray()
         self._disposition = b""
@@ -187,6 +235,12 @@ class _PartReader:
             "on_end": self._end,
         }
 
+    def received(self, count: int) -> None:
+        """Tell how many bytes come next; raise TooLarge if too many before were of no use."""
+        if self._beside > MOST_BESIDE * (len(self.parts) + 1):
+            raise TooLarge(f"expected at most {MOST_BESIDE} bytes beside each part")
+        self._beside += count
+
     def _begin(self) -> None:
         most = MOST_PARTS_A_SAMPLE * self._limits.files + MOST_PARTS_BESIDE_SAMPLES
         if len(self.parts) >= most:
@@ -195,8 +249,14 @@ class _PartReader:
         self._disposition = b""
 
     def _end_header(self) -> None:
-        if bytes(self._header).lower() == b"content-disposition":
-            self._disposition = bytes(self._value)
+        value = bytes(self._value)
+        match bytes(self._header).lower():
+            case b"content-disposition":
+                self._disposition = value
+            case b"content-transfer-encoding" if value.lower() not in PLAIN:
+                raise UnsupportedMedia("expected parts without Content-Transfer-Encoding")
+            case b"content-type" if value.lower().startswith(b"multipart/"):
+                raise UnsupportedMedia("expected parts that are not multipart themselves")
         self._header.clear()
         self._value.clear()
 
@@ -212,23 +272,27 @@ class _PartReader:
     def _add(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
         part.content.extend(data[start:end])
-        longest = self._limits.longest(part.name)
+        self._beside -= end - start
+        sample = part.name in self._sample_fields
+        longest = self._limits.longest(part.name) if sample else LONGEST_FIELD
         if len(part.content) > longest:
-            raise TooLarge(f"expected parts of at most {longest} bytes")
+            what = "files" if sample else "plain fields"
+            raise TooLarge(f"expected {what} of at most {longest} bytes")
 
     def _end(self) -> None:
         self.ended = True
 
 
 async def _read_parts(
-    chunks: AsyncIterator[bytes], boundary: bytes, limits: UploadLimits
+    chunks: AsyncIterator[bytes], boundary: bytes, reader: _PartReader
 ) -> list[_Part]:
     """Return the parts of a body that is parsed as it comes in, and never held twice."""
-    reader = _PartReader(limits)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in chunks:
+            reader.received(len(chunk))
             parser.write(chunk)
+        reader.received(0)
         parser.finalize()
     except FormParserError as error:
         raise MalformedBody("expected a multipart body that follows its boundary") from error
@@ -250,9 +314,9 @@ def _from_parts(parts: list[_Part], sample_fields: tuple[str, ...]) -> Upload:
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise MalformedBody(f"{part.name}: expected UTF-8") from error
+            raise MalformedBody(f"{field_name(part.name)}: expected UTF-8") from error
         if part.filename is not None:
-            raise InvalidParameter(part.name, "expected a plain field, got a file")
+            raise InvalidParameter(field_name(part.name), "expected a plain field, got a file")
         upload.fields.setdefault(part.name, []).append(text)
     return upload
 

@@ -32,7 +32,7 @@ def make_bundle(
     spec = ImageInput(width=size, height=size, mode="L")
     normalised = distance == "cosine"
     weight, bias = (6.0, 3.0) if normalised else (1.0, 4.0)
-    vectors = {}
+    vectors, strangers = {}, {}
     for side, file in zip("ab", sides, strict=True):
         matrix = rng.normal(size=(size * size, dimension)).astype(np.float32)
         if side == "b" and file == sides[0]:
@@ -44,16 +44,13 @@ def make_bundle(
             f"inputs_{side}": inputs,
             f"embeddings_{side}": _embed(inputs, matrix, normalised=normalised),
         }
-        if side == "a":
-            scribbles = (rng.random((cohort, *spec.shape)) < 0.5).astype(np.float32)
-            strangers = _embed(scribbles, matrix, normalised=normalised)
+        scribbles = (rng.random((cohort, *spec.shape)) < 0.5).astype(np.float32)
+        strangers["embeddings_b" if side == "b" else "embeddings"] = _embed(
+            scribbles, matrix, normalised=normalised
+        ).astype(np.float16)
     onnx.save(_sigmoid_head(weight, bias), folder / "head.onnx")
     np.savez(folder / "test_vectors.npz", **vectors)
-    np.savez(
-        folder / "cohort.npz",
-        identities=np.arange(cohort),
-        embeddings=strangers.astype(np.float16),
-    )
+    np.savez(folder / "cohort.npz", identities=np.arange(cohort), **strangers)
     (folder / "card.md").write_text(f"# {name}\n\nRandom weights, for tests.\n")
     write_manifest(
         folder,

@@ -433,8 +433,9 @@ def import_text(
     weights: Annotated[Weights, typer.Option(help="float16 or int8: a variant.")] = "float32",
 ) -> None:
     """Make a ready comparator of a local sentence-embedding checkpoint."""
-    listed = ", ".join(table.name for table in pairs)
-    command = " ".join(["python -m training import-text", *(f"--pairs {p.name}" for p in pairs)])
+    tables = [f"{table.parent.name}/{table.name}" for table in (*pairs, held_out)]
+    *calibrating, measuring = tables
+    listed = " ".join(f"--pairs {table}" for table in calibrating)
     asked = f"--same-from {same_from:g}" if same_from is not None else ""
     comparator = import_checkpoint(
         checkpoint_folder(checkpoint),
@@ -453,8 +454,9 @@ def import_text(
             Card(
                 use=PARAPHRASES,
                 limits=LOOK_ALIKES,
-                commands=f"{command} --held-out {held_out.name} {asked}",
-                notice=f"Head, operating points and cohort: {listed}, whose licences are theirs.",
+                commands=f"python -m training import-text {listed} --held-out {measuring} {asked}",
+                notice=f"Head, operating points and cohort come from {', '.join(calibrating)}, "
+                "whose texts have licences of their own.",
             ),
         ),
         weights,

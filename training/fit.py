@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models_store.manifest import ImageInput
-from training.networks import AveragedViews, untrained
-from training.recipe import Recipe
+from models_store.manifest import ImageInput, Input
+from training.networks import AveragedViews, Towers, untrained
+from training.recipe import Export, Recipe
 from training.sampling import Rows
 from training.tasks import Task
 
@@ -123,9 +123,18 @@ def fitted(recipe: Recipe, out: Path, *, last: bool = False) -> nn.Module:
     best = out / BEST
     file = best if best.exists() and not last else out / CHECKPOINT
     encoder.load_state_dict(_averaged_weights(file))
-    if recipe.export.views and isinstance(recipe.input, ImageInput):
-        encoder = AveragedViews(encoder, recipe.input.shape, recipe.export.views)
-    return encoder.eval()
+    if isinstance(encoder, Towers) and recipe.b:
+        encoder.a = _as_seen(encoder.a, recipe.input, recipe.export)
+        encoder.b = _as_seen(encoder.b, recipe.b.input, recipe.export)
+        return encoder.eval()
+    return _as_seen(encoder, recipe.input, recipe.export).eval()
+
+
+def _as_seen(encoder: nn.Module, spec: Input, how: Export) -> nn.Module:
+    """Return an encoder of pictures averaged over the views that it leaves with."""
+    if how.views and isinstance(spec, ImageInput):
+        return AveragedViews(encoder, spec.shape, how.views)
+    return encoder
 
 
 def _averaged_weights(file: Path) -> dict[str, Tensor]:

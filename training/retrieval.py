@@ -9,11 +9,19 @@ import numpy.typing as npt
 from torch import nn
 
 from evaluation.calibration import score_of
-from evaluation.two_sided import TwoSided, calibrate_two_sided, recall, recalls, strangers
+from evaluation.two_sided import (
+    TwoSided,
+    calibrate_two_sided,
+    open_set,
+    recall,
+    recalls,
+    strangers,
+)
+from index.gallery import Embeddings
 from models_store.comparator import Comparator
 from models_store.manifest import Metric, Provenance
 from models_store.preparation import preparation
-from models_store.sample import SampleLimits
+from models_store.sample import Sample, SampleLimits
 from training.captions import Captioned, Row, read_captions
 from training.export import TrainedEncoder, export_bundle
 from training.fit import Epoch
@@ -80,7 +88,9 @@ class RetrievalWatch:
         return {name: each.value for name, each in found.items() if each.value is not None}
 
     def draw(self, history: Sequence[Epoch]) -> None:
-        """Draw `curves.png`: how loss and recall went."""
+        """Draw `curves.png` after a validation: how loss and recall went."""
+        if "recall a→b" not in history[-1]:
+            return
         self._out.mkdir(parents=True, exist_ok=True)
         curves(history).savefig(self._out / CURVES, dpi=120)
 
@@ -124,7 +134,10 @@ def export_towers(
         calibrated=calibrated,
         cohort=strangers(samples.a),
         cohort_b=strangers(samples.b),
-        metrics=tuple(recalls(scored, recipe.seed, asked.sentences)),
+        metrics=(
+            *recalls(scored, recipe.seed, asked.sentences),
+            *open_set(samples.scored(score_of(calibrated.head)), recipe.seed),
+        ),
         provenance=provenance,
         words=recipe.card,
     )
@@ -133,10 +146,15 @@ def export_towers(
 def measure(comparator: Comparator, recipe: Recipe, things: Captioned, seed: int) -> list[Metric]:
     """Return how well each side of a bundle, as it is served, finds the other."""
     _, asked = two_sided(recipe)
+
+    def embed_texts(texts: list[str]) -> Embeddings:
+        given = [comparator.prepare(Sample(text.encode(), "text"), "a") for text in texts]
+        return comparator.embed(given, "a")
+
     samples = embed_both(
         recipe,
         things,
-        lambda texts: comparator.embed(texts, "a"),
+        embed_texts,
         lambda pictures: comparator.embed(pictures, "b"),
         comparator.score,
     )

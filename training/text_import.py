@@ -19,7 +19,7 @@ from training.export import TrainedEncoder, encoder_graph, export_bundle
 from training.networks import embed
 from training.precision import Converted, Weights, converted
 from training.recipe import Card, Recipe
-from training.text_checkpoint import SentenceEncoder, open_checkpoint
+from training.text_checkpoint import open_checkpoint
 from training.text_pairs import TextPairs, measure_text_pairs, paraphrase_groups
 from training.text_task import judged_pairs, read_split, tokenizer_of
 
@@ -33,14 +33,16 @@ AT_ONCE = 32
 
 PARAPHRASES = """
 Texts that mean the same. An identity is a group of paraphrases: enroll a text, or several
-wordings of it, and a probe is identified if it says the same in other words. Who wrote a text, and
-in which language, is not what is compared.
+wordings of it, and a probe is identified if it says the same in other words. Who wrote a text is
+not what is compared.
 """
 LOOK_ALIKES = """
 Texts of one topic are alike even if they say the opposite: "the match was won" and "the match
 was lost" come close. Head and operating points go by pairs that people judged, which were picked
 for their likeness: the FMR is that among look-alikes, and any two texts are accepted more rarely.
-A text longer than a window is the mean of its windows: a gist, not its details.
+The languages are those that the checkpoint was trained on (all-MiniLM-L6-v2: English), and a text
+in a script that its tokenizer lacks is refused. A text longer than a window is the mean of its
+windows: a gist, not its details.
 """
 
 
@@ -74,8 +76,7 @@ def import_checkpoint(
     """
     found = open_checkpoint(checkpoint)
     spec = TextInput(max_tokens=found.max_tokens, overlap=min(OVERLAP, found.max_tokens // 4))
-    encoder = SentenceEncoder(found.states, found.pooling).eval()
-    return write_text_bundle(out, encoder, spec, found.tokenizer, judged, about, weights)
+    return write_text_bundle(out, found.encoder, spec, found.tokenizer, judged, about, weights)
 
 
 def write_text_bundle(
@@ -114,7 +115,8 @@ def write_text_bundle(
         held_out,
         cosine_distances(held_out, own),
         score_of(calibrated.head),
-        calibrated.operating_points,
+        # Pairs that chose the points would keep to them.
+        calibrated.operating_points if held_out is not fitting else (),
         judged.same_from,
         seed,
     )

@@ -168,7 +168,8 @@ def measure_text_pairs(
             name="spearman",
             value=float(spearman(near, pairs.scores)),
             interval=_interval(spearman, near, pairs.scores, seed),
-            protocol=f"score against people's, {len(pairs)} pairs of {len(pairs.texts)} texts",
+            protocol=f"score against people's, {len(pairs)} pairs of {len(pairs.texts)} texts, "
+            "pairs drawn anew",
         )
     ]
     if pairs.graded and same_from is None:
@@ -183,7 +184,7 @@ def measure_text_pairs(
             name="pair auc",
             value=float(area(near, same)),
             interval=_interval(area, near, same, seed),
-            protocol=kinds,
+            protocol=f"{kinds}, pairs drawn anew",
         )
     )
     for point in points:

@@ -129,15 +129,14 @@ def tokenizer_of(recipe: Recipe) -> bytes:
 def embed_both(
     recipe: Recipe,
     things: Captioned,
-    a: Callable[[list[Windows]], Embeddings],
+    a: Callable[[list[str]], Embeddings],
     b: Callable[[list[Windows]], Embeddings],
     score: Score = np.negative,
 ) -> TwoSided:
     """Return what a makes of all texts, and b of all pictures, of these things."""
     _, asked = two_sided(recipe)
-    prepare = text_preparation(recipe)
     return TwoSided.of(
-        a([prepare(text.encode()) for texts in things.texts for text in texts]),
+        a([text for texts in things.texts for text in texts]),
         b([picture for pictures in things.pictures for picture in pictures]),
         asked.texts,
         asked.styles,
@@ -148,11 +147,11 @@ def embed_both(
 def embed_by(towers: nn.Module, recipe: Recipe, things: Captioned) -> TwoSided:
     """Return what the two encoders of a fit make of these things."""
     other, _ = two_sided(recipe)
-    both = as_towers(towers)
+    both, prepare = as_towers(towers), text_preparation(recipe)
     return embed_both(
         recipe,
         things,
-        lambda texts: embed(both.a, texts, recipe.input),
+        lambda texts: embed(both.a, [prepare(text.encode()) for text in texts], recipe.input),
         lambda pictures: embed(both.b, pictures, other.input),
     )
 

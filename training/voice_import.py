@@ -30,7 +30,7 @@ SOURCE = TrainingSource(
     licence="Apache-2.0",
     source="https://github.com/resemble-ai/Resemblyzer",
 )
-INPUT = AudioInput(sample_rate=16_000, window=30, hop=30, silence=50, shortest=0.1, loudness=-30)
+INPUT = AudioInput(sample_rate=16_000, window=30, hop=30, silence=60, shortest=0.1, loudness=-30)
 """As long as a window, all is one utterance to the encoder, which cuts it up itself."""
 
 HOP, WINDOW, BANDS, WIDTH, LAYERS = 160, 400, 40, 256, 3
@@ -51,7 +51,7 @@ cluster, or find who spoke when.
 LIMITS = """
 It is the GE2E encoder of `resemblyzer` as it was published, rebuilt: utterances of a second tell
 it much less than long ones, and so do languages other than English and voices that are raised. The
-package finds speech with WebRTC's detector; here, what lies 50 dB below the loudest is cut out.
+package finds speech with WebRTC's detector; here, what lies 60 dB below the loudest is cut out.
 Whoever imitates or plays back a voice is not found out.
 """
 

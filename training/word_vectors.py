@@ -15,7 +15,6 @@ from torch.nn import functional
 from training.recipe import WordsNetwork
 from training.text_checkpoint import (
     Checkpoint,
-    SentenceEncoder,
     open_checkpoint,
     weighted_mean,
 )
@@ -131,10 +130,9 @@ def _embed_alone(
     """Return the embedding (v, width) of each token alone, between the marks around a text."""
     first, last = (torch.full((len(rows),), mark) for mark in around)
     ids = torch.stack([first, torch.from_numpy(rows), last], 1)  # (v, 3)
-    encoder = SentenceEncoder(checkpoint.states, checkpoint.pooling).eval()
     with torch.inference_mode():
         embedded = [
-            encoder(ids[i : i + _AT_ONCE], torch.ones_like(ids[i : i + _AT_ONCE]))
+            checkpoint.encoder(ids[i : i + _AT_ONCE], torch.ones_like(ids[i : i + _AT_ONCE]))
             for i in range(0, len(ids), _AT_ONCE)
         ]
     found: npt.NDArray[np.float64] = torch.cat(embedded).double().numpy()

@@ -10,4 +10,6 @@ if refusal then return refusal end
 redis.call('HSETNX', root, 'width', ARGV[3])
 redis.call('HSET', below .. 'cohort', 'identities', ARGV[4], 'embeddings', ARGV[5],
   'calibration', ARGV[6])
-return append(log_length, 'cohort', 0, {})
+local change = append(log_length, 'cohort', 0, {})
+erased()
+return change

@@ -10,4 +10,6 @@ if metadata == '' then
 else
   redis.call('HSET', identity_key(number), 'metadata', metadata)
 end
-return append(log_length, 'describe', number, {})
+local change = append(log_length, 'describe', number, {})
+erased()
+return change

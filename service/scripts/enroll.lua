@@ -38,7 +38,9 @@ if not number then
   changed = true
 end
 local record = identity_key(number)
-if metadata ~= '' and redis.call('HGET', record, 'metadata') ~= metadata then
+local described = redis.call('HGET', record, 'metadata')
+local replaced = metadata ~= '' and described and described ~= metadata
+if metadata ~= '' and described ~= metadata then
   redis.call('HSET', record, 'metadata', metadata)
   changed = true
 end
@@ -61,6 +63,7 @@ count_samples(#added)
 
 local change = cjson.null
 if changed or #added > 0 then change = append(log_length, 'enroll', number, added) end
+if replaced then erased() end
 local answer = cjson.encode({
   payload = payload,
   version = redis.call('HGET', root, 'version'),

@@ -12,7 +12,9 @@ if sample == '' then
   redis.call('ZREM', below .. 'identities', name)
   redis.call('HINCRBY', root, 'identities', -1)
   count_samples(-#samples)
-  return append(log_length, 'forget-identity', number, samples)
+  local change = append(log_length, 'forget-identity', number, samples)
+  erased()
+  return change
 end
 
 local kept = redis.call('HGET', record, sample)
@@ -20,4 +22,6 @@ if not kept then return refused('UNKNOWNSAMPLE', 'the identity has no such sampl
 
 redis.call('HDEL', record, sample, string.match(kept, '^%x+'))
 count_samples(-1)
-return append(log_length, 'forget-sample', number, {sample})
+local change = append(log_length, 'forget-sample', number, {sample})
+erased()
+return change

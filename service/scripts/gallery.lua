@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  kindred:{<gallery>}:gallery, a hash: lineage, settings, digest, created, version,
 --          hash (of the last change), identities, samples, last_identity, last_sample,
---          width (bytes of one embedding)
+--          width (bytes of one embedding), erased (version of the last change that took something
+--          away) and rewritten (… that is out of the append-only file)
 --
 -- and below kindred:{<gallery>}:<lineage>:, so that a gallery made again meets nothing old:
 --   identities        sorted set: name, scored by its number
@@ -11,9 +12,11 @@
 --   cohort            hash: identities, embeddings, calibration
 --   log               stream: one entry a change, with the id <version>-0
 --   replies:<day>     hash: idempotency key -> the answer that was given
+--   staged            hash: identities, samples; only while a gallery is being imported
 --
--- Beside them kindred:{<gallery>}:doomed is a set of deleted lineages that are not yet purged, and
--- kindred:galleries, in another slot of a cluster and in no script, one of <gallery>:<lineage>.
+-- Beside them kindred:{<gallery>}:doomed is a set of deleted lineages that are not yet purged, and,
+-- in other slots of a cluster and in no script, kindred:galleries one of <gallery>:<lineage>, and
+-- kindred:{erasure}:owed counts removed lineages that the append-only file may still hold.
 
 local DAY = 86400000  -- ms
 
@@ -36,6 +39,11 @@ end
 
 local function identity_key(number)
   return below .. 'identity:' .. number
+end
+
+-- Remember that the change before took something away.
+local function erased()
+  redis.call('HSET', root, 'erased', redis.call('HGET', root, 'version'))
 end
 
 -- The hash covers the entry before, so that a follower notices a log that is not the one it knew.

@@ -1,12 +1,15 @@
--- Return {last identity read, what they are as JSON {{number, name, {sample, …}}, …}, embeddings}.
--- ARGV: lineage, number to begin after, least number of samples; or lineage, '', '' and numbers.
-local asked, after, enough = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- Return {last identity read, what they are as JSON, embeddings}. Each is {number, name, {sample, …}};
+-- of all that is kept also created, metadata ('' for none) and {"<fingerprint> <created>", …}, of
+-- identities without samples too.
+-- ARGV: lineage, '' or 'all', then the number to begin after and the least number of samples, or
+--       '', '' and numbers.
+local asked, all, after, enough = ARGV[1], ARGV[2] == 'all', ARGV[3], tonumber(ARGV[4])
 if not lineage then return unknown_gallery() end
 if lineage ~= asked then return refused('OUTOFSTEP', 'the gallery was made anew') end
 
 local numbers = {}
 if after == '' then
-  for i = 4, #ARGV do numbers[#numbers + 1] = ARGV[i] end
+  for i = 5, #ARGV do numbers[#numbers + 1] = ARGV[i] end
 else
   local found = redis.call('ZRANGEBYSCORE', below .. 'identities', '(' .. after, '+inf',
     'WITHSCORES', 'LIMIT', 0, enough)
@@ -15,12 +18,17 @@ end
 
 local identities, embeddings, last = {}, {}, ''
 for _, number in ipairs(numbers) do
-  local name, samples, kept = '', {}, {}
+  local name, created, metadata = '', '', ''
+  local samples, heads, kept = {}, {}, {}
   local fields = redis.call('HGETALL', identity_key(number))
   for i = 1, #fields, 2 do
     local field, value = fields[i], fields[i + 1]
     if field == 'name' then
       name = value
+    elseif field == 'created' then
+      created = value
+    elseif field == 'metadata' then
+      metadata = value
     elseif is_sample(field) then
       samples[#samples + 1] = tonumber(field)
       kept[tonumber(field)] = value
@@ -29,9 +37,14 @@ for _, number in ipairs(numbers) do
   table.sort(samples)
   for _, id in ipairs(samples) do
     local _, head = string.find(kept[id], '^%x+ %d+ ')
+    if all then heads[#heads + 1] = string.sub(kept[id], 1, head - 1) end
     embeddings[#embeddings + 1] = string.sub(kept[id], head + 1)
   end
-  if #samples > 0 then identities[#identities + 1] = {number, name, samples} end
+  if all and #fields > 0 then
+    identities[#identities + 1] = {number, name, samples, created, metadata, heads}
+  elseif #samples > 0 then
+    identities[#identities + 1] = {number, name, samples}
+  end
   last = number
   if enough and #embeddings >= enough then break end
 end

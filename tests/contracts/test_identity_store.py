@@ -163,6 +163,7 @@ async def test_a_deleted_gallery_leaves_no_key(store: IdentityStore, redis: Dura
     await store.put_cohort("staff", MODEL, StoredCohort(np.ones((1, 2), "f4"), np.arange(1)))
 
     await store.delete_gallery("staff")
+    await store.rewrite()
 
     assert await redis.read("KEYS", "*") == []
     assert await store.galleries() == []
@@ -558,3 +559,54 @@ async def test_following_the_log_gives_what_reading_everything_gives(
 
 async def test_a_sound_server_passes_its_check(store: IdentityStore) -> None:
     assert await store.check() == []
+
+
+# Erasure
+
+
+async def test_a_rewrite_is_owed_after_all_that_takes_away_and_after_nothing_else(
+    store: IdentityStore,
+) -> None:
+    await store.enroll(enrollment("Ada", 0, 60))
+    await store.enroll(enrollment("Bea", 120))
+    assert not await store.owes_rewrite()
+    cohort = StoredCohort(np.ones((1, 2), "f4"), np.arange(1))
+
+    for take_away in (
+        lambda: store.forget_sample("staff", "Ada", 1),
+        lambda: store.forget_identity("staff", "Ada"),
+        lambda: store.update_metadata("staff", "Bea", {"a": 1}),
+        lambda: store.enroll(Enrollment("staff", MODEL, "Bea", [at(120)], {"a": 2})),
+        lambda: store.put_cohort("staff", MODEL, cohort),
+        lambda: store.delete_gallery("staff"),
+    ):
+        await take_away()
+        assert await store.owes_rewrite()
+        await store.rewrite()
+        assert not await store.owes_rewrite()
+
+
+async def test_what_is_taken_away_during_a_rewrite_is_owed_after_it(
+    store: IdentityStore, redis: DurableRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.enroll(enrollment("Ada", 0))
+    await store.enroll(enrollment("Bea", 60))
+    await store.create_gallery(GallerySettings("guests", "drawings@1", MODEL))
+    await store.forget_identity("staff", "Ada")
+    begun = redis.rewrite
+
+    async def rewrite() -> None:
+        await begun()
+        await store.forget_identity("staff", "Bea")
+        await store.delete_gallery("guests")
+
+    monkeypatch.setattr(redis, "rewrite", rewrite)
+    first = (await store.gallery("staff")).erased
+    await store.rewrite()
+
+    state = await store.gallery("staff")
+    assert (state.rewritten, state.erased) == (first, first + 1)
+    assert await store.owes_rewrite()
+    monkeypatch.setattr(redis, "rewrite", begun)
+    await store.rewrite()
+    assert not await store.owes_rewrite()

@@ -57,16 +57,20 @@ def test_rates_are_counted_by_hand():
         answer("bob", 0.1, 0.90, 0.1),  # a stranger, not named
     ]
 
-    found = Found.of(answers, ["ada", "ada", None, None], (0.05,))
+    strangers = np.array([0.7, 0.1, 0.75, 0.2])  # of these, the oracle keeps out all but one
+    found = Found.of(answers, ["ada", "ada", None, None], strangers, {0.05: 0.65})
 
     cell.add(found)
     cell.add_stated(found)
 
     assert (cell.named[0.05], cell.missed[0.05], cell.least[0.05]) == ([0.5], [0.5], [0.5])
     assert cell.named[0.01] == []
-    assert cell.sure() == (0.5, 0.5)
-    assert cell.ece() == pytest.approx((0.05 + 0.5 + 0.9 + 0.1) / 4)
-    assert "| expected FNIR by observed | 0.50 |" in table("like", 1, {2: cell})
+    assert cell.sure == [(1, 2, 4)]
+    told = table("like", 1, {2: cell})
+    assert "| expected FNIR by observed | 0.500 (0.500–0.500) |" in told
+    assert f"| ECE | {(0.05 + 0.5 + 0.9 + 0.1) / 4:.3f} (" in told
+    assert "| stated ≥ .9: right | 0.500 (0.500–0.500) |" in told
+    assert "| stated ≥ .9: share | 0.500 (0.500–0.500) |" in told
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,7 +89,8 @@ def test_a_gallery_is_answered_for_the_enrolled_and_as_many_strangers(embedded):
     found = gallery(split, "like", enrolled=20, samples=2, seed=0)
 
     assert found.known.sum() * 2 == len(found.known)
-    assert found.resolved == (0.05, 0.01)
+    assert list(found.thresholds) == [0.05, 0.01]
+    assert len(found.strangers) == 3 * (500 - 190 - 20)  # every sample of every stranger
     assert found.right[found.known].mean() > 0.5
     assert not found.right[~found.known].any()
     assert not np.isnan(found.posterior).any()
@@ -121,4 +126,4 @@ def test_the_command_prints_a_table_for_each_kind(tmp_path, monkeypatch, capsys)
         "| kin",
         "| own cohort",
     ]
-    assert not math.isnan(float(told.split("FPIR, asked 0.05 | ")[1].split(" |")[0]))
+    assert not math.isnan(float(told.split("FPIR, asked 0.05 | ")[1].split(" (")[0]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from index.gallery import NotFinite, Reference
-from index.health import examine, label_noise
+from index.health import examine, label_noise, one_thing, unjudged
 
 DIMENSION = 16
 
@@ -98,8 +98,9 @@ def test_an_identity_under_two_names_is_found():
     assert len(told & split) >= 0.8 * len(told)
     for each in found.duplicates:
         assert {names[key] for key in each.nearest} == set(each.identities)
-        assert 0.1 <= each.p_value <= 1
-    surest = [(each.p_value, each.gap) for each in found.duplicates]
+        assert 0 < each.p_value <= 1
+        assert 0.5 <= each.probability <= 1
+    surest = [each.probability for each in found.duplicates]
     assert surest == sorted(surest, reverse=True)
 
 
@@ -114,6 +115,44 @@ def test_somebody_enrolled_twice_with_one_sample_each_is_found():
 
     assert ("one", "zero") in {each.identities for each in found.duplicates}
     assert "another" not in {name for each in found.duplicates for name in each.identities}
+
+
+def test_look_alikes_that_are_nearly_one_are_not_taken_for_one():
+    rng = np.random.default_rng(8)
+    centres = unit(rng.standard_normal((60, 1, DIMENSION)))
+    centres[30:] = unit(centres[:30] + 0.18 * rng.standard_normal((30, 1, DIMENSION)))  # thirty
+    rows = unit(centres + 0.08 * rng.standard_normal((60, 10, DIMENSION))).reshape(-1, DIMENSION)
+    names = [f"{identity:03d}" for identity in range(60) for _ in range(10)]
+    for identity in range(0, 50, 5):  # ten of sixty go by two names
+        for i in range(10 * identity, 10 * identity + 10, 2):
+            names[i] = f"{identity:03d} again"
+
+    told = {each.identities for each in check(names, rows).duplicates}
+
+    split = {(f"{identity:03d}", f"{identity:03d} again") for identity in range(0, 50, 5)}
+    assert len(told & split) >= 8
+    assert len(told & split) >= 0.8 * len(told)
+
+
+def test_the_probability_of_one_thing_ranks_and_counts_them():
+    rng = np.random.default_rng(9)
+    look_alikes = -5 + 2 * np.abs(rng.standard_normal(300))
+    pairs = np.concatenate([rng.standard_normal(60), look_alikes, rng.uniform(-30, -5, 2000)])
+    truth = np.arange(len(pairs)) < 60
+
+    probability = one_thing(pairs, least=-5.0)
+
+    order = np.argsort(pairs)
+    assert (np.diff(probability[order]) >= 0).all()
+    assert (probability[pairs < -5] == 0).all()
+    assert probability.sum() == pytest.approx(60, rel=0.2)
+    listed = probability >= 0.5
+    assert truth[listed].mean() == pytest.approx(probability[listed].mean(), abs=0.07)
+
+
+def test_nobody_near_is_nobody_that_is_one():
+    assert one_thing(np.array([-9.0, -7.0]), least=-5.0).tolist() == [0, 0]
+    assert one_thing(np.empty(0), least=-5.0).tolist() == []
 
 
 def test_an_identity_that_others_lie_around_is_a_hub():
@@ -181,6 +220,7 @@ def test_a_gallery_of_equal_samples_is_all_one():
 
     assert len(found.duplicates) == 30
     assert {each.p_value for each in found.duplicates} == {1.0}
+    assert min(each.probability for each in found.duplicates) > 0.99
     assert found.mislabelled == ()
 
 
@@ -206,3 +246,13 @@ def test_the_order_of_enrollment_does_not_matter(seed):
     shuffled = examine([references[i] for i in order], rows[order], score, metric="cosine")
 
     assert straight == shuffled
+
+
+def test_where_references_are_not_compared_only_their_number_is_told():
+    references = [Reference(key, f"id {key // 2}") for key in range(9)]
+
+    found = unjudged(references, few=2)
+
+    assert (found.identities, found.samples, found.judged) == (5, 9, 0)
+    assert (found.hubs, found.goats, found.duplicates, found.mislabelled) == (None,) * 4
+    assert found.few == (("id 4", 1),)

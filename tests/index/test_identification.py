@@ -604,3 +604,43 @@ def test_an_identification_sees_one_version_while_others_enroll_and_forget():
         reader.join()
 
     assert not wrong
+
+
+def test_where_probes_are_of_another_kind_a_gallery_is_not_tried_against_itself():
+    """Its own samples lie at 0° and probes at 90°: tried against itself, it would refuse them."""
+    rng = np.random.default_rng(0)
+    places = world(rng, 60, 2)
+    references = np.concatenate([places[:, 0], places[:, 1]])
+    turned = np.roll(references, 8, axis=1)  # what the other encoder makes of them
+    kept = [Reference(key, f"id {key % 60}") for key in range(120)]
+
+    def asked(*, own_trials: bool):
+        identifier = Identifier(
+            lambda: NumpyGallery(16, "cosine"),
+            head,
+            np.roll(world(rng, 40, 1)[:, 0], 8, axis=1),
+            own_trials=own_trials,
+            choosing=True,
+        )
+        identifier.enroll(kept, references)
+        return identifier.identify(turned[:5], target_fpir=0.1)
+
+    for found in asked(own_trials=False):
+        assert found.evidence.own_trials == 0
+        assert found.evidence.kinship == 0
+        assert found.rule == "max"
+        assert found.expected_fnir is None
+    assert asked(own_trials=True)[0].evidence.own_trials == 60
+
+
+def test_without_own_trials_the_threshold_is_that_of_the_strangers_alone():
+    rng = np.random.default_rng(1)
+    identities, strangers = world(rng, 40, 2), world(rng, 99, 1)[:, 0]
+    identifier = Identifier(lambda: NumpyGallery(16, "cosine"), head, strangers, own_trials=False)
+    references = [Reference(key, f"id {key // 2}") for key in range(80)]
+    identifier.enroll(references, identities.reshape(80, 16))
+
+    best = head(1 - strangers @ identities.reshape(80, 16).T).max(axis=1)
+
+    named = np.mean(best >= identifier.threshold(0.1))
+    assert 0.08 <= named <= 0.105  # rounding may let the tenth of 99 in

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from models_store import BundleRefused, Sample, open_bundle, open_shelf
-from models_store.manifest import MANIFEST_NAME
+from models_store.manifest import MANIFEST_NAME, Manifest
 from tests.bundles import make_bundle, read_fields, write_manifest
 
 
@@ -199,3 +199,36 @@ def test_a_sample_of_another_modality_is_refused(bundle):
 
     with pytest.raises(WrongModality, match="image"):
         open_bundle(bundle).prepare(Sample(b"hello", "text"))
+
+
+def test_two_encoders_bring_strangers_of_both_sides(tmp_path):
+    folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
+
+    comparator = open_bundle(folder)
+
+    assert comparator.cohorts["a"].shape == comparator.cohorts["b"].shape == (60, 8)
+    assert not np.allclose(comparator.cohorts["a"], comparator.cohorts["b"], atol=0.1)
+
+
+def test_two_encoders_with_strangers_of_one_side_are_refused(tmp_path):
+    folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
+    with np.load(folder / "cohort.npz") as arrays:
+        kept = {name: arrays[name] for name in ("identities", "embeddings")}
+    np.savez(folder / "cohort.npz", **kept)
+    write_manifest(folder, read_fields(folder))
+
+    assert refusal(folder) == "cohort.npz: expected identities and embeddings_b"
+
+
+def test_a_direction_that_was_not_measured_has_no_calibration(tmp_path):
+    folder = make_bundle(tmp_path, sides=("encoder_a.onnx", "encoder_b.onnx"))
+    fields = read_fields(folder) | {"calibration": {"rule": "mean"}}
+
+    manifest = Manifest.model_validate(fields)
+    siamese = Manifest.model_validate(
+        fields | {"encoders": dict.fromkeys("ab", fields["encoders"]["a"])}
+    )
+
+    assert manifest.calibration_of("a").rule == "mean"
+    assert manifest.calibration_of("b").rule == "max"
+    assert siamese.calibration_of("b").rule == "mean"

@@ -178,6 +178,7 @@ async def test_a_deletion_that_was_cut_short_is_finished_at_the_next_start(
     await store.enroll(enrollment("Bea", "a drawing"))
     with_old = await redis.read("KEYS", "*")
     await store.sweep()
+    await store.rewrite()
 
     assert [state.settings.name for state in await store.galleries()] == ["staff"]
     assert [one.name for one in await store.identities("staff")] == ["Bea"]
@@ -202,6 +203,7 @@ async def test_a_large_gallery_is_deleted_and_read_in_steps(embedded: EmbeddedRe
 
     read = [len(chunk.samples) async for chunk in store.load("staff", position)]
     await store.delete_gallery("staff")
+    await store.rewrite()
 
     assert sum(read) == 4500
     assert len(read) == 3

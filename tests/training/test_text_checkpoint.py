@@ -1,6 +1,8 @@
 import json
+import warnings
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from torch import nn
 from models_store.manifest import BundleRefused, TextInput
 from models_store.preparation import preparation
 from models_store.sample import SampleLimits
+from tests.bundles import _sigmoid_head
 from tests.training.checkpoints import CONFIG, write_checkpoint
 from training.networks import embed
 from training.text_checkpoint import (
@@ -16,6 +19,7 @@ from training.text_checkpoint import (
     checkpoint_folder,
     open_checkpoint,
     read_safetensors,
+    read_states,
 )
 
 IDS = torch.tensor([[5, 17, 290, 41, 8], [7, 7, 3, 0, 0]])
@@ -78,18 +82,16 @@ def test_a_checkpoint_gives_the_states_that_torchs_own_transformer_gives(
     config = CONFIG | {"model_type": kind, "pad_token_id": 1}
     weights = write_checkpoint(tmp_path / "it", prefix, **config)
 
-    found = open_checkpoint(tmp_path / "it")
     with torch.no_grad():
-        states = found.states.eval()(IDS, MASK)
+        states = read_states(tmp_path / "it").eval()(IDS, MASK)
 
     there = MASK == 1
     assert torch.allclose(states[there], by_torch(weights, config, first)[there], atol=1e-5)
-    assert (found.pooling, found.max_tokens) == ("mean", 32)
 
 
 def test_pooling_is_the_mean_of_what_the_mask_has_or_the_first_token(tmp_path):
     write_checkpoint(tmp_path / "it")
-    states = open_checkpoint(tmp_path / "it").states.eval()
+    states = read_states(tmp_path / "it").eval()
 
     with torch.no_grad():
         mean, first = (SentenceEncoder(states, kind)(IDS, MASK) for kind in ("mean", "cls"))
@@ -105,7 +107,7 @@ def test_pooling_is_the_mean_of_what_the_mask_has_or_the_first_token(tmp_path):
 
 def test_padding_never_changes_an_embedding_of_a_checkpoint(tmp_path):
     write_checkpoint(tmp_path / "it")
-    encoder = SentenceEncoder(open_checkpoint(tmp_path / "it").states.eval())
+    encoder = open_checkpoint(tmp_path / "it").encoder
 
     with torch.no_grad():
         padded, alone = encoder(IDS, MASK)[1], encoder(IDS[1:, :3], MASK[1:, :3])[0]
@@ -185,13 +187,60 @@ def test_a_folder_of_something_else_is_refused_with_a_reason(tmp_path, change, r
 
 def test_weights_as_torch_saves_them_are_read_too(tmp_path):
     weights = write_checkpoint(tmp_path / "it")
-    expected = open_checkpoint(tmp_path / "it").states.state_dict()
+    expected = read_states(tmp_path / "it").state_dict()
     (tmp_path / "it" / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "it" / "pytorch_model.bin")
 
-    found = open_checkpoint(tmp_path / "it").states.state_dict()
+    found = read_states(tmp_path / "it").state_dict()
 
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("kinds", [False, True])
+def test_a_checkpoint_that_is_an_onnx_graph_embeds_as_its_weights_do(tmp_path, pooling, kinds):
+    write_checkpoint(tmp_path / "it")
+    chosen = f"pooling_mode_{'mean_tokens' if pooling == 'mean' else 'cls_token'}"
+    (tmp_path / "it" / "1_Pooling" / "config.json").write_text(json.dumps({chosen: True}))
+    expected = open_checkpoint(tmp_path / "it").encoder(IDS, MASK).detach()
+    states = read_states(tmp_path / "it").eval()
+    (tmp_path / "it" / "onnx").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            WithKinds(states) if kinds else states,
+            (IDS, MASK, torch.zeros_like(IDS))[: 2 + kinds],
+            tmp_path / "it" / "onnx" / "model.onnx",
+            input_names=["input_ids", "attention_mask", "token_type_ids"][: 2 + kinds],
+            output_names=["last_hidden_state"],
+            dynamic_axes={"input_ids": {0: "n", 1: "t"}, "attention_mask": {0: "n", 1: "t"}},
+            dynamo=False,
+        )
+    (tmp_path / "it" / "model.safetensors").unlink()
+
+    found = open_checkpoint(tmp_path / "it").encoder(IDS, MASK)
+
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+class WithKinds(nn.Module):
+    """Token states that also ask for the kinds of tokens, and change with them."""
+
+    def __init__(self, states):
+        super().__init__()
+        self.states = states
+
+    def forward(self, input_ids, attention_mask, token_type_ids):
+        return self.states(input_ids, attention_mask) + token_type_ids.unsqueeze(2)
+
+
+def test_an_onnx_graph_with_other_ports_is_refused(tmp_path):
+    write_checkpoint(tmp_path / "it")
+    (tmp_path / "it" / "model.safetensors").unlink()
+    onnx.save(_sigmoid_head(1.0, 1.0), tmp_path / "it" / "model.onnx")
+
+    with pytest.raises(BundleRefused, match="expected input_ids and attention_mask, got distance"):
+        open_checkpoint(tmp_path / "it")
 
 
 def test_the_packaged_model_embeds_as_the_original_does():
@@ -205,9 +254,7 @@ def test_the_packaged_model_embeds_as_the_original_does():
     prepare = preparation(spec, SampleLimits(), lambda _: found.tokenizer)
     texts = ["A man with a hard hat is dancing.", "A man wearing a hard hat is dancing."]
 
-    embeddings = embed(
-        SentenceEncoder(found.states, found.pooling), [prepare(t.encode()) for t in texts], spec
-    )
+    embeddings = embed(found.encoder, [prepare(text.encode()) for text in texts], spec)
 
     expected = [
         [0.029719, -0.060040, -0.009815, -0.026689],

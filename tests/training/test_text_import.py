@@ -15,7 +15,7 @@ from models_store.sample import Sample, SampleLimits
 from tests.training.checkpoints import TEXTS, write_checkpoint
 from training.__main__ import app
 from training.networks import embed
-from training.text_checkpoint import SentenceEncoder, checkpoint_folder, open_checkpoint
+from training.text_checkpoint import checkpoint_folder, open_checkpoint
 from training.text_import import strangers
 from training.text_pairs import read_text_pairs
 
@@ -59,7 +59,7 @@ def test_a_local_checkpoint_becomes_a_ready_comparator(run, judged, tmp_path):
     assert manifest.encoders["a"].input == spec
     prepare = preparation(spec, SampleLimits(), lambda _: found.tokenizer)
     texts = [TEXTS[3], " ".join(TEXTS[:6])]
-    original = embed(SentenceEncoder(found.states), [prepare(t.encode()) for t in texts], spec)
+    original = embed(found.encoder, [prepare(text.encode()) for text in texts], spec)
     served = comparator.embed([comparator.prepare(Sample(text.encode())) for text in texts])
     assert served == pytest.approx(original, abs=1e-5)
     auc = {metric.name: metric.value for metric in manifest.metrics}["pair auc"]
@@ -71,6 +71,7 @@ def test_a_local_checkpoint_becomes_a_ready_comparator(run, judged, tmp_path):
     assert len(set(lengths.tolist())) > 2
 
 
+@pytest.mark.slow
 def test_a_variant_in_integers_is_smaller_and_has_a_name_of_its_own(run, judged, tmp_path):
     write_checkpoint(tmp_path / "it")
     tables = ("--pairs", judged, "--held-out", judged, "--name", "sentences")

@@ -11,8 +11,9 @@ from models_store.manifest import ImageInput, TextInput
 from models_store.preparation import preparation, together
 from models_store.sample import Sample, SampleLimits
 from tests.training.test_export import export
-from training.export import TrainedEncoder
+from training.export import TrainedEncoder, encoder_graph
 from training.networks import build, embed
+from training.precision import Converted, converted
 from training.recipe import TextNetwork
 from training.text_networks import TextEncoder, train_tokenizer
 
@@ -149,3 +150,17 @@ def test_a_vocabulary_too_small_for_the_bytes_is_said_to_be():
 def test_a_network_of_text_takes_no_image():
     with pytest.raises(ValueError, match="text-conv takes no image"):
         build(NETWORK, ImageInput(width=16, height=16))
+
+
+def test_weights_in_integers_embed_nearly_the_same_and_alone_as_in_a_batch():
+    encoder = moved(NETWORK.model_copy(update={"width": 64, "dimension": 32}))
+    inputs = [PREPARE(text.encode()) for text in (*TEXTS, "A dog.", "The flute.")]
+    graph = encoder_graph(TrainedEncoder(encoder, SPEC, inputs, TOKENIZER))
+
+    small = Converted(converted(graph, "int8", inputs, SPEC))
+
+    found, whole = embed(small, inputs, SPEC), embed(encoder, inputs, SPEC)
+    alone = np.concatenate([embed(small, [one], SPEC) for one in inputs])
+    assert found == pytest.approx(alone, abs=1e-5)
+    assert 0.99 < (found * whole).sum(axis=1).min() < 1
+    assert small.graph.ByteSize() < 0.4 * graph.ByteSize()

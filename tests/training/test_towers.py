@@ -100,6 +100,7 @@ def test_a_batch_has_each_thing_once_with_its_text_and_picture(shapes):
     assert ((ids > 0) == (mask == 1)).all()
 
 
+@pytest.mark.slow
 def test_a_fit_learns_to_bring_texts_and_pictures_together(shapes, learnt):
     recipe, root = shapes
     things = read_things(recipe, root, "train")
@@ -114,6 +115,7 @@ def test_a_fit_learns_to_bring_texts_and_pictures_together(shapes, learnt):
     assert (learnt / "curves.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_to_the_same_weights(shapes, learnt, tmp_path):
     recipe, root = shapes
 
@@ -135,6 +137,7 @@ def test_a_fit_goes_on_to_the_same_weights(shapes, learnt, tmp_path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_the_bundle_takes_texts_on_one_side_and_pictures_on_the_other(bundle):
     text, picture = Sample(b"red disc", "text"), Sample(draw("red", "disc", lined=False), "image")
 
@@ -148,6 +151,7 @@ def test_the_bundle_takes_texts_on_one_side_and_pictures_on_the_other(bundle):
             bundle.prepare(sample, side)
 
 
+@pytest.mark.slow
 def test_the_bundle_has_strangers_and_a_calibration_of_both_sides(bundle):
     assert len(bundle.cohorts["a"]) == len(bundle.cohorts["b"]) == 20
     assert not np.allclose(bundle.cohorts["a"], bundle.cohorts["b"], atol=0.05)
@@ -157,6 +161,7 @@ def test_the_bundle_has_strangers_and_a_calibration_of_both_sides(bundle):
     }
 
 
+@pytest.mark.slow
 def test_what_is_served_is_what_was_measured(bundle, shapes):
     recipe, root = shapes
 
@@ -188,6 +193,7 @@ def test_what_is_said_of_a_thing_comes_from_what_it_is_called():
     assert {worded(TEXTS, (), Wording(), chance) for _ in range(50)} == set(TEXTS)
 
 
+@pytest.mark.slow
 def test_evaluate_tells_recall_beside_that_of_a_linear_map(folder, shapes):
     _, root = shapes
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from tests.training.emoji import word_vectors
 from training.recipe import WordsNetwork
-from training.text_checkpoint import SentenceEncoder, open_checkpoint
+from training.text_checkpoint import open_checkpoint
 from training.word_vectors import WordsEncoder, distil, read_word_vectors
 
 WORDS = ("the", "cat", "dog", "sun", "moon", "##s", "猫")
@@ -119,7 +119,7 @@ def test_whole_vectors_are_as_far_apart_as_the_encoder_has_its_tokens(checkpoint
     """Turned and rounded to 127 steps, products stay; the rank weighs."""
     words = distil(checkpoint, [*TEXTS, "the moon", "dog"], 7)
     read = open_checkpoint(checkpoint)
-    encoder = SentenceEncoder(read.states, read.pooling).eval()
+    encoder = read.encoder
     rows = torch.tensor([0, 2, *range(6, 12)])
     ids = torch.stack([torch.full((8,), 3), rows, torch.full((8,), 4)], 1)
     with torch.inference_mode():

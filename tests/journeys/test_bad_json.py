@@ -1,0 +1,146 @@
+"""JSON that is not strict, or not what was asked for, each refused for its reason, and cheaply."""
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from tests.drawings import as_json, draw, part
+from tests.refusals import CANARY, assert_refused, cheap
+
+MALFORMED, INVALID, TOO_LARGE = "malformed-body", "invalid-parameter", "too-large"
+UNSUPPORTED = "unsupported-media"
+JSON = "application/json"
+
+
+def sent(document):
+    return json.dumps(document).encode()
+
+
+def embedding(numbers):
+    return f'{{"files": [{{"embedding": [{numbers}]}}]}}'.encode()
+
+
+BODIES = {
+    "J1 empty": (b"", 400, MALFORMED, ""),
+    "J1 open": (b"{", 400, MALFORMED, ""),
+    "J1 trailing comma": (b'{"files": [],}', 400, MALFORMED, ""),
+    "J2 NaN": (b'{"threshold": NaN}', 400, MALFORMED, ""),
+    "J2 Infinity": (b'{"threshold": Infinity}', 400, MALFORMED, ""),
+    "J2 -Infinity": (embedding("-Infinity"), 400, MALFORMED, ""),
+    "J3 1e999": (embedding("1e999"), 422, INVALID, "files[0].embedding"),
+    "J3 1e39": (embedding("1e39"), 422, INVALID, "files[0].embedding"),
+    "J3 1e999 as a field": (b'{"threshold": 1e999}', 422, INVALID, "threshold"),
+    "J4 4,000 digits": (embedding("9" * 4000), 422, INVALID, "files[0].embedding"),
+    "J4 4,000 digits as a field": (b'{"k": ' + b"9" * 4000 + b"}", 422, INVALID, "k"),
+    "J4 5,000 digits": (embedding("9" * 5000), 400, MALFORMED, ""),
+    "J5 100,000 deep": (b"[" * 100_000, 400, MALFORMED, ""),
+    "J5 100,000 objects deep": (b'{"a":' * 100_000, 400, MALFORMED, ""),
+    "J6 900 deep": (b'{"threshold": ' + b"[" * 900 + b"]" * 900 + b"}", 422, INVALID, "threshold"),
+    "J7 300,000 wrong items": (
+        sent({"identities": [1.5] * 300_000, "files": [as_json(draw(1))]}),
+        422,
+        INVALID,
+        "identities",
+    ),
+    "J7 300,000 wrong numbers": (
+        embedding(",".join(["null"] * 300_000)),
+        422,
+        INVALID,
+        "files[0]",
+    ),
+    "J8 3,000,000 floats": (embedding(",".join(["0.25"] * 3_000_000)), 413, TOO_LARGE, ""),
+    "J9 twice": (b'{"k": 1, "k": 2}', 400, MALFORMED, "duplicate"),
+    "J10 UTF-16": ("{}".encode("utf-16"), 400, MALFORMED, "UTF-8"),
+    "J10 BOM": (b"\xef\xbb\xbf{}", 400, MALFORMED, ""),
+    "J11 invalid UTF-8": (b'{"k": "\xff"}', 400, MALFORMED, "UTF-8"),
+    "J12 surrogate in a value": (b'{"gallery": "\\ud800"}', 422, INVALID, "gallery"),
+    "J12 surrogate in a text": (
+        b'{"files": [{"text": "\\ud800"}]}',
+        422,
+        INVALID,
+        "files[0].text",
+    ),
+    "J12 surrogate in a key": (b'{"\\ud800": 1}', 422, INVALID, ""),
+    "J13 unknown member": (sent({CANARY: 1}), 422, INVALID, ""),
+    "J13 unknown in a sample": (
+        sent({"files": [as_json(draw(1)) | {CANARY: 1}]}),
+        422,
+        INVALID,
+        "files[0]",
+    ),
+    "J14 string for number": (sent({"threshold": CANARY}), 422, INVALID, "threshold"),
+    "J14 text of a number": (sent({"threshold": "0.5"}), 422, INVALID, "threshold"),
+    "J14 true for 1": (sent({"k": True}), 422, INVALID, "k"),
+    "J14 1.0 for 1": (sent({"k": 1.5}), 422, INVALID, "k"),
+    "J15 null": (b"null", 422, INVALID, "body"),
+    "J15 list": (b"[]", 422, INVALID, "body"),
+    "J15 string": (b'"' + CANARY.encode() + b'"', 422, INVALID, "body"),
+    "J15 number": (b"1", 422, INVALID, "body"),
+    "J16 padding": (sent({"files": [{"base64": "abc"}]}), 422, INVALID, "files[0].base64"),
+    "J16 white space": (sent({"files": [{"base64": "ab cd"}]}), 422, INVALID, "files[0].base64"),
+    "J16 URL alphabet": (sent({"files": [{"base64": "a-_d"}]}), 422, INVALID, "files[0].base64"),
+    "J16 not ASCII": (sent({"files": [{"base64": "é" * 4}]}), 422, INVALID, "files[0].base64"),
+    "J16 too long": (
+        sent({"files": [{"base64": base64.b64encode(bytes(8 * 2**20 + 1)).decode()}]}),
+        413,
+        TOO_LARGE,
+        "",
+    ),
+    "8,000,000 empty lists": (b'{"x": [' + b"[]," * 8_000_000 + b"[]]}", 413, TOO_LARGE, ""),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_json_that_cannot_be_used_is_refused(all_kinds, to_all_kinds, case):
+    body, status, slug, word = BODIES[case]
+    path = "/evaluate" if case == "J7 300,000 wrong items" else "/identify"
+
+    with cheap(all_kinds):
+        answer = to_all_kinds.post(path, content=body, headers={"Content-Type": JSON})
+
+    assert_refused(answer, status, slug, word)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity, gzip", "x"])
+@pytest.mark.parametrize("body", [gzip.compress(b"{}"), b"{}"], ids=["real", "said"])
+def test_a_compressed_body_is_415(all_kinds, to_all_kinds, encoding, body):
+    headers = {"Content-Type": JSON, "Content-Encoding": encoding}
+
+    with cheap(all_kinds):
+        answers = [
+            to_all_kinds.post(path, content=body, headers=headers)
+            for path in ("/identify", "/galleries", "/enroll/bulk")
+        ]
+
+    for answer in answers:
+        assert_refused(answer, 415, UNSUPPORTED, "Content-Encoding")
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "", "text/plain", "application/jsonx", "application/json; charset=utf-7", "*/*"]
+)
+@pytest.mark.parametrize("path", ["/identify", "/galleries"])
+def test_a_body_of_another_kind_is_415(to_all_kinds, kind, path):
+    headers = {} if kind is None else {"Content-Type": kind}
+
+    answer = to_all_kinds.post(path, content=b"{}", headers=headers)
+
+    assert_refused(answer, 415, UNSUPPORTED, "application/json")
+
+
+@pytest.mark.parametrize("kind", [JSON, "Application/JSON", "application/json; charset=UTF-8"])
+def test_json_may_say_that_it_is_utf_8(to_all_kinds, kind):
+    body = json.dumps({"files": [as_json(draw(1))]}).encode()
+
+    assert to_all_kinds.post("/embed", content=body, headers={"Content-Type": kind}).is_success
+
+
+def test_a_list_may_be_long_where_it_is_of_use(to_all_kinds):
+    files = [{"embedding": [1.0] + [0.0] * 31}] * 4096
+
+    answer = to_all_kinds.post("/embed", json={"files": files})
+
+    assert len(answer.json()["embeddings"]) == 4096
+    assert to_all_kinds.post("/embed", files=[part(draw(1))]).is_success
