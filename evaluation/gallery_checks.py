@@ -123,21 +123,25 @@ def clusterings(one: Embedded, other: Embedded, size: int, seed: int) -> dict[st
         for e, most in ((one, min(size, 50)), (other, size))
     )
 
-    def agreed(embedded: Embedded, labels: Rows, name: str, cut: float) -> float:
-        items = embedded.embeddings[labels]
-        if name == "average linkage":
-            found = _average(items, embedded, cut)
-        else:
-            procedure = leader if name == "leader" else linkage
-            found = procedure(items, embedded.score, cut, metric=embedded.metric).labels
-        return float(adjusted_rand_score(embedded.labels[labels], found))
-
     told = {}
     for name in ("linkage", "average linkage", "leader"):
-        cut = max(CUTS[::2].tolist(), key=lambda cut, name=name: agreed(one, chosen, name, cut))
-        orders = ORDERS if name == "leader" else 1
-        told[name] = max(agreed(other, random.permutation(rows), name, cut) for _ in range(orders))
+        cuts = CUTS[::2].tolist()
+        cut = cuts[int(np.argmax([_agreed(one, chosen, name, each) for each in cuts]))]
+        orders = [random.permutation(rows) for _ in range(ORDERS if name == "leader" else 1)]
+        told[name] = max(_agreed(other, order, name, cut) for order in orders)
     return told
+
+
+def _agreed(embedded: Embedded, rows: Rows, name: str, cut: float) -> float:
+    """Return the adjusted Rand index of the clusters that a procedure makes of these rows."""
+    items = embedded.embeddings[rows]
+    if name == "average linkage":
+        found = _average(items, embedded, cut)
+    else:
+        procedure = leader if name == "leader" else linkage
+        clustered = procedure(items, embedded.score, cut, metric=embedded.metric)
+        found = np.array(clustered.labels)
+    return float(adjusted_rand_score(embedded.labels[rows], found))
 
 
 def _average(items: Embeddings, embedded: Embedded, cut: float) -> Rows:

@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.bundles import make_bundle
 from tests.servers import start_server  # noqa: F401 - a fixture for all
 from tests.services import ROOT, Service
+
+settings.register_profile("busy", deadline=None)  # how long a law takes is the machine's affair
+settings.load_profile("busy")
 
 SHARED = Path(os.environ.get("KINDRED_SHARED_DATA", ROOT.parent / "shared" / "data"))
 

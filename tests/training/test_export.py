@@ -69,7 +69,9 @@ def test_any_module_becomes_a_bundle_that_embeds_as_torch_does(tmp_path):
 def test_two_encoders_keep_to_their_sides(tmp_path):
     a, b = encoder(size=20, seed=1), encoder(size=12, channels=1, seed=2)
 
-    comparator = export(tmp_path / "bundle", a, b)
+    strangers = np.random.default_rng(1).normal(size=(50, 6)).astype(np.float32)
+
+    comparator = export(tmp_path / "bundle", a, b, cohort_b=strangers)
 
     assert not comparator.manifest.tied
     for name, side in (("a", a), ("b", b)):

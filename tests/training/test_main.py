@@ -39,6 +39,7 @@ def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs
         "report.json",
         "report.html",
         "samples.npz",
+        "turned.npz",
     }
     with np.load(report / "samples.npz") as samples:
         assert {len(each) for each in samples.values()} == {6 * 5}
