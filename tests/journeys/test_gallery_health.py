@@ -40,7 +40,7 @@ def test_planted_faults_are_told_with_their_evidence(client, gallery, drawn):
     for i, (_, name) in flips.items():
         names[i] = name
     names[60:62] = ["twice", "twice"]  # of c12
-    names[-4:] = ["s1", "s2", "s3", "s4"]  # c23 has one left
+    names[-1] = "alone"  # of c23
     bulk(client, gallery, rows, names)
 
     answer = client.get(f"/galleries/{gallery}/health")
@@ -60,7 +60,7 @@ def test_planted_faults_are_told_with_their_evidence(client, gallery, drawn):
     for each in found["duplicates"]:
         for sample, name in zip(each["samples"], each["identities"], strict=True):
             assert sample in enrolled[name]
-    assert {each["identity"] for each in found["few_samples"]} >= {"twice", "s1", "c23"}
+    assert {each["identity"] for each in found["few_samples"]} >= {"twice", "alone"}
     assert "check" in found["timings_ms"]
 
 
