@@ -219,14 +219,12 @@ def export(
         towers = fitted(recipe, run, last=last)
         held_out, judged = (_read_things(recipe, data, split) for split in ("calibration", "val"))
         comparator = export_towers(recipe, towers, held_out, judged, out, _provenance(recipe))
-        _print_figures(comparator.title, comparator.manifest.metrics)
-        console.print(f"{out}: {comparator.digest}")
+        _tell_of(comparator, out)
         return
     if recipe.data.pairs is not None:
         encoder, texts = fitted(recipe, run, last=last), data or recipe.data.root
         comparator = export_judged(recipe, encoder, texts, out, _provenance(recipe), weights)
-        _print_figures(comparator.title, comparator.manifest.metrics)
-        console.print(f"{out}: {comparator.digest}")
+        _tell_of(comparator, out)
         return
     samples = _read(recipe, data, "val")
     encoder = fitted(recipe, run, last=last)
@@ -266,8 +264,7 @@ def export(
         provenance=_provenance(recipe),
         words=recipe.card,
     )
-    _print_figures(comparator.title, metrics)
-    console.print(f"{out}: {comparator.digest}")
+    _tell_of(comparator, out)
 
 
 @app.command()
@@ -461,8 +458,7 @@ def import_text(
         ),
         weights,
     )
-    _print_figures(comparator.title, comparator.manifest.metrics)
-    console.print(f"{out}: {comparator.digest}")
+    _tell_of(comparator, out)
 
 
 def _text_pairs(tables: Sequence[Path], column: str | None = None) -> TextPairs:
@@ -497,8 +493,7 @@ def import_voice_bundle(
             seed=recipe.seed,
             progress=told,
         )
-    _print_figures(comparator.title, comparator.manifest.metrics)
-    console.print(f"{out}: {comparator.digest}")
+    _tell_of(comparator, out)
 
 
 def _read(recipe: Recipe, root: Path | None, split: str) -> LabelledSamples:
@@ -681,6 +676,12 @@ def _progress() -> Iterator[Progress]:
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("evaluate", total=1.0)
         yield lambda stage, share: bar.update(task, description=stage, completed=share)
+
+
+def _tell_of(comparator: Comparator, out: Path) -> None:
+    """Print the figures of a bundle that was written, and its digest."""
+    _print_figures(comparator.title, comparator.manifest.metrics)
+    console.print(f"{out}: {comparator.digest}")
 
 
 def _print_figures(title: str, figures: Sequence[Metric]) -> None:

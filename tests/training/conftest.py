@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from training.__main__ import app
 
 SIZE = 24
 ALPHABETS = {"Dots": "train", "Lines": "train", "Arcs": "val"}
@@ -83,3 +86,15 @@ def recipe_file(tmp_path):
     path = tmp_path / "glyphs.toml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.fixture
+def run():
+    """Run `python -m training` in this process: arguments in, what it printed out."""
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run

@@ -1,26 +1,14 @@
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from evaluation.report import Figure
-from training.__main__ import app
 from training.compare import COLUMNS, Line, markdown
 from training.pairs import read_pairs
 
 
 def figures(*values):
     return tuple(Figure(value=value, counted="some") for value in values)
-
-
-@pytest.fixture
-def run():
-    def run(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return run
 
 
 def test_the_line_that_misses_fewest_stands_first_and_what_is_unknown_last():

@@ -2,22 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from models_store.bundle import open_bundle
 from tests.bundles import make_bundle
 from tests.drawings import draw
-from training.__main__ import app
-
-
-@pytest.fixture
-def run():
-    def run(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return run
 
 
 def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs, tmp_path):

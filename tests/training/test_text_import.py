@@ -6,30 +6,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from typer.testing import CliRunner
 
 from models_store.bundle import open_bundle
 from models_store.manifest import BundleRefused, TextInput
 from models_store.preparation import preparation
 from models_store.sample import Sample, SampleLimits
 from tests.training.checkpoints import TEXTS, write_checkpoint
-from training.__main__ import app
 from training.networks import embed
 from training.text_checkpoint import checkpoint_folder, open_checkpoint
 from training.text_import import strangers
 from training.text_pairs import read_text_pairs
 
 SHARED = Path(os.environ.get("KINDRED_SHARED_DATA", "../shared/data")) / "text" / "stsb"
-
-
-@pytest.fixture
-def run():
-    def run(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return run
 
 
 @pytest.fixture

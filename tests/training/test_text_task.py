@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from models_store.bundle import open_bundle
 from models_store.manifest import TextInput
@@ -14,7 +13,6 @@ from models_store.preparation import preparation
 from models_store.sample import SampleLimits
 from tests.training.checkpoints import TEXTS, write_checkpoint
 from tests.training.test_export import export
-from training.__main__ import app
 from training.export import TrainedEncoder
 from training.fit import fitted
 from training.networks import build
@@ -68,16 +66,6 @@ SMALL = 'kind = "text-conv"\nvocabulary = 300\nwidth = 24\ndimension = 16\ndropo
 pairs_of_figures = st.lists(
     st.tuples(st.floats(-1, 1), st.sampled_from([0.0, 0.4, 1.0])), min_size=2, max_size=8
 )
-
-
-@pytest.fixture
-def run():
-    def run(*arguments):
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    return run
 
 
 @pytest.fixture
