@@ -1,0 +1,41 @@
+"""Bodies that go out: each is made of what a use case found."""
+
+from service.answers.checkup import GalleryHealth
+from service.answers.comparing import ClusterAnswer, EmbedAnswer, VerifyAnswer
+from service.answers.deciding import IdentifyAnswer
+from service.answers.evaluation import EvaluateAnswer
+from service.answers.galleries import (
+    CohortAnswer,
+    EnrollAnswer,
+    Forgotten,
+    GalleriesAnswer,
+    GalleryAnswer,
+    GalleryDeleted,
+    IdentitiesAnswer,
+    IdentityAnswer,
+    ReceiptAnswer,
+)
+from service.answers.serving import About, Alive, ComparatorAnswer, ComparatorsAnswer, Readiness
+
+__all__ = [
+    "About",
+    "Alive",
+    "ClusterAnswer",
+    "CohortAnswer",
+    "ComparatorAnswer",
+    "ComparatorsAnswer",
+    "EmbedAnswer",
+    "EnrollAnswer",
+    "EvaluateAnswer",
+    "Forgotten",
+    "GalleriesAnswer",
+    "GalleryAnswer",
+    "GalleryDeleted",
+    "GalleryHealth",
+    "IdentifyAnswer",
+    "IdentitiesAnswer",
+    "IdentityAnswer",
+    "Readiness",
+    "ReceiptAnswer",
+    "VerifyAnswer",
+]

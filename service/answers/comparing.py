@@ -1,0 +1,111 @@
+"""Answers about samples alone: compared, embedded, grouped."""
+
+from typing import Self
+
+from pydantic import BaseModel
+
+from models_store import Comparator
+from service.answers.common import Failure, Timed, milliseconds
+from service.embedding import EmbeddedSamples
+from service.recogniser import Partition, Verification
+
+
+class VerifyAnswer(Timed):
+    """Whether two samples are the same; `fmr` is the rate known for this threshold."""
+
+    comparator: str
+    score: float
+    distance: float
+    match: bool
+    threshold: float
+    target_fmr: float | None
+    fmr: float | None
+
+    @classmethod
+    def of(cls, found: Verification) -> Self:
+        """Shape a verification."""
+        return cls(
+            comparator=found.comparator.title,
+            score=found.score,
+            distance=found.distance,
+            match=found.match,
+            threshold=found.threshold,
+            target_fmr=found.target_fmr,
+            fmr=found.fmr,
+            timings_ms=milliseconds(found.timings),
+        )
+
+
+class EmbedAnswer(Timed):
+    """The vectors that search compares, one row an input, `null` where it failed."""
+
+    comparator: str
+    dimension: int
+    embeddings: list[list[float] | None]
+    failures: list[Failure]
+
+    @classmethod
+    def of(cls, comparator: Comparator, found: EmbeddedSamples) -> Self:
+        """Shape embeddings: those that failed leave a `null`."""
+        rows: list[list[float] | None] = [None] * (len(found.indices) + len(found.failures))
+        for i, row in zip(found.indices, found.embeddings.tolist(), strict=True):
+            rows[i] = row
+        return cls(
+            comparator=comparator.title,
+            dimension=comparator.manifest.dimension,
+            embeddings=rows,
+            failures=Failure.of(found.failures),
+            timings_ms=milliseconds(found.timings),
+        )
+
+
+class ClusterOfSamples(BaseModel):
+    """Members that belong together: upload indices, or sample ids of a gallery."""
+
+    id: int
+    size: int
+    members: list[int] | list[str]
+    medoid: int | str
+    mean_score: float | None
+
+
+class ClusterAnswer(Timed):
+    """A partition of the samples; `labels` is null where a sample failed.
+
+    `purity` is the share of samples that lay where most are of their identity, when clusters of
+    held-out identities were cut like that; null unless a `target_purity` was asked for.
+    """
+
+    comparator: str
+    method: str
+    threshold: float
+    purity: float | None
+    labels: list[int | None]
+    clusters: list[ClusterOfSamples]
+    failures: list[Failure]
+
+    @classmethod
+    def of(cls, found: Partition) -> Self:
+        """Shape a clustering: samples that failed have no label."""
+        labels: list[int | None] = list(found.clustering.labels)
+        for i in sorted(found.failures):
+            labels.insert(i, None)
+        return cls(
+            comparator=found.comparator.title,
+            method=found.method,
+            threshold=found.clustering.threshold,
+            purity=found.purity,
+            labels=labels,
+            clusters=[
+                ClusterOfSamples(
+                    id=cluster.id,
+                    size=cluster.size,
+                    members=[found.names[i] for i in cluster.members],
+                    medoid=found.names[cluster.medoid],
+                    mean_score=cluster.mean_score,
+                )
+                for cluster in found.clustering.clusters
+            ],
+            failures=Failure.of(found.failures),
+            timings_ms=milliseconds(found.timings),
+        )

@@ -1,0 +1,142 @@
+"""Who a probe is, or that it is nobody enrolled, and what that rests on."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel
+
+from index import Identification
+from service.answers.common import Failure, Timed, milliseconds
+from service.recogniser import Identifications
+
+
+class SampleScore(BaseModel):
+    """One enrolled sample and its score with the probe."""
+
+    id: str
+    score: float
+
+
+class CandidateAnswer(BaseModel):
+    """An identity that the probe came close to."""
+
+    identity: str
+    score: float
+    distance: float
+    posterior: float | None
+    samples: list[SampleScore]
+
+
+class Evidence(BaseModel):
+    """What a threshold rests on: whose strangers, and the gallery tried against itself.
+
+    `kinship` is by how much, in log odds, strangers of the gallery's own kind score higher. Where
+    the comparator has two encoders a gallery cannot be tried against itself: both are 0.
+    """
+
+    source: str
+    cohort_identities: int
+    own_trials: int
+    kinship: float
+    fpir_interval: tuple[float, float] | None
+
+
+class Decision(BaseModel):
+    """How it was decided: by which rule, and by how much before whom.
+
+    `margin` is by how much the first candidate's score is above that of the `runner_up`; both are
+    null where fewer than two identities are enrolled. Neither `top` nor `k` changes them.
+    """
+
+    rule: str
+    runner_up: str | None
+    margin: float | None
+
+
+class Result(BaseModel):
+    """The decision on one probe; `identity` is null unless the outcome is `match`.
+
+    Where nothing measured says what `posterior` or `expected_fnir` is, they are null, and their
+    reason says why.
+    """
+
+    index: int
+    outcome: Literal["match", "possible", "unknown"]
+    identity: str | None
+    score: float | None
+    posterior: float | None
+    unknown_posterior: float | None
+    posterior_reason: str | None
+    p_value: float | None
+    threshold: float | None
+    target_fpir: float | None
+    expected_fnir: float | None
+    expected_fnir_reason: str | None
+    reason: str
+    decision: Decision
+    evidence: Evidence
+    candidates: list[CandidateAnswer]
+
+    @classmethod
+    def of(cls, index: int, found: Identification) -> Self:
+        """Shape a decision on the probe sent at `index`."""
+        return cls(
+            index=index,
+            outcome=found.outcome,
+            identity=found.identity,
+            score=found.score,
+            posterior=found.posterior,
+            unknown_posterior=found.unknown_posterior,
+            posterior_reason=found.posterior_reason,
+            p_value=found.p_value,
+            threshold=found.threshold,
+            target_fpir=found.target_fpir,
+            expected_fnir=found.expected_fnir,
+            expected_fnir_reason=found.expected_fnir_reason,
+            reason=found.reason,
+            decision=Decision(rule=found.rule, runner_up=found.runner_up, margin=found.margin),
+            evidence=Evidence(
+                source=found.evidence.source,
+                cohort_identities=found.evidence.cohort_size,
+                own_trials=found.evidence.own_trials,
+                kinship=found.evidence.kinship,
+                fpir_interval=found.evidence.fpir_interval,
+            ),
+            candidates=[
+                CandidateAnswer(
+                    identity=candidate.identity,
+                    score=candidate.score,
+                    distance=candidate.distance,
+                    posterior=candidate.posterior,
+                    samples=[
+                        SampleScore(id=str(key), score=score) for key, score in candidate.samples
+                    ],
+                )
+                for candidate in found.candidates
+            ],
+        )
+
+
+class IdentifyAnswer(Timed):
+    """Decisions on every probe, all on one version of the gallery."""
+
+    gallery: str
+    comparator: str
+    digest: str
+    version: int
+    identities: int
+    results: list[Result]
+    failures: list[Failure]
+
+    @classmethod
+    def of(cls, found: Identifications) -> Self:
+        """Shape the decisions of one request."""
+        return cls(
+            gallery=found.replica.name,
+            comparator=found.replica.comparator.title,
+            digest=found.replica.comparator.digest,
+            version=found.version,
+            identities=found.identities,
+            results=[Result.of(i, r) for i, r in zip(found.indices, found.results, strict=True)],
+            failures=Failure.of(found.failures),
+            timings_ms=milliseconds(found.timings),
+        )

@@ -1,0 +1,151 @@
+"""Galleries: made, described, judged, carried elsewhere, deleted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service import answers, fields
+from service.edge import Facts
+from service.exports import export_lines
+from service.fields import GalleryName, Whole
+from service.imports import import_lines
+from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
+from service.uploads import bounded, read_upload
+from service.wire import body
+
+router = APIRouter()
+
+
+@router.post(
+    "/galleries",
+    operation_id="create_gallery",
+    status_code=201,
+    openapi_extra=body(fields.GalleryFields),
+)
+async def create_gallery(request: Request, parts: Served) -> answers.GalleryAnswer:
+    """Make an empty gallery of one comparator version."""
+    asked = await read_small(request, fields.GalleryFields)
+    replica = await parts.recogniser.create_gallery(
+        asked.name,
+        asked.comparator,
+        rule=asked.rule,
+        target_fpir=asked.target_fpir,
+        prior_known=asked.prior_known,
+        keep_samples=asked.keep_samples,
+        references=asked.references,
+    )
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
+
+
+@router.get("/galleries", operation_id="list_galleries")
+async def list_galleries(parts: Served) -> answers.GalleriesAnswer:
+    """List every gallery."""
+    default = parts.recogniser.target_fpir
+    replicas = parts.recogniser.galleries.replicas
+    return answers.GalleriesAnswer(
+        galleries=[answers.GalleryAnswer.of(replica, default) for replica in replicas]
+    )
+
+
+@router.get("/galleries/{gallery}", operation_id="get_gallery")
+async def get_gallery(gallery: GalleryName, parts: Served) -> answers.GalleryAnswer:
+    """Describe one gallery."""
+    replica = parts.recogniser.galleries.get(gallery)
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
+
+
+@router.delete("/galleries/{gallery}", operation_id="delete_gallery")
+async def delete_gallery(gallery: GalleryName, parts: Served) -> answers.GalleryDeleted:
+    """Delete a gallery and everything in it; `default` is there again at once, empty."""
+    await parts.recogniser.delete_gallery(gallery)
+    return answers.GalleryDeleted(gallery=gallery)
+
+
+@router.get(
+    "/galleries/{gallery}/export",
+    operation_id="export_gallery",
+    response_class=StreamingResponse,
+    responses={200: {"content": NDJSON}},
+)
+async def export_gallery(gallery: GalleryName, request: Request, parts: Served) -> Response:
+    """Give all that is kept of a gallery, as NDJSON: whole if its last line is `{"end": …}`."""
+    parts.recogniser.galleries.get(gallery)
+    request.state.deadline.reschedule(None)  # of any length, as fast as the client reads
+    lines = export_lines(parts.store, gallery)
+    first = await anext(lines)  # before the status is sent
+
+    async def all_lines() -> AsyncIterator[bytes]:
+        yield first
+        async for some in lines:
+            yield some
+
+    return StreamingResponse(all_lines(), media_type="application/x-ndjson")
+
+
+@router.post(
+    "/galleries/{gallery}/import",
+    operation_id="import_gallery",
+    status_code=201,
+    openapi_extra={"requestBody": {"required": True, "content": NDJSON}},
+)
+async def import_gallery(
+    gallery: GalleryName, request: Request, parts: Served
+) -> answers.GalleryAnswer:
+    """Make a gallery of an export of the same comparator: whole, or not at all."""
+    request.state.deadline.reschedule(None)
+    comparators = {c.digest: c for c in parts.recogniser.comparators.values()}
+    replica = await parts.recogniser.import_gallery(
+        lambda: import_lines(
+            parts.store,
+            gallery,
+            bounded(request, parts.import_limit),
+            comparators,
+            parts.imports,
+        )
+    )
+    request.state.facts = Facts(
+        comparator=replica.comparator.title, gallery=gallery, samples=replica.index.samples
+    )
+    return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
+
+
+@router.post(
+    "/galleries/{gallery}/cohort",
+    operation_id="put_cohort",
+    status_code=201,
+    openapi_extra=body(fields.CohortFields, many=("files",)),
+)
+async def put_cohort(
+    gallery: GalleryName, request: Request, parts: Served
+) -> answers.CohortAnswer:
+    """Judge a gallery by these strangers from now on, instead of by the bundle's."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.CohortFields.of(upload)
+    files = upload.many("files")
+    done = await parts.recogniser.put_cohort(gallery, files, asked.identities)
+    samples = done.samples
+    request.state.facts = Facts(
+        gallery=gallery, samples=len(files), timings=samples.timings, failures=samples.failures
+    )
+    _, strangers = parts.recogniser.galleries.get(gallery).cohort
+    return answers.CohortAnswer.of(gallery, strangers, done)
+
+
+@router.get("/galleries/{gallery}/health", operation_id="check_gallery")
+async def check_gallery(
+    gallery: GalleryName,
+    request: Request,
+    parts: Served,
+    few: Annotated[Whole, Query(ge=1, le=100)] = 3,
+    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> answers.GalleryHealth:
+    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
+    request.state.deadline.reschedule(
+        asyncio.get_running_loop().time() + parts.evaluation_deadline
+    )
+    found = await parts.recogniser.check_up(gallery, few=few, limit=limit)
+    request.state.facts = Facts(gallery=gallery, timings=found.timings)
+    return answers.GalleryHealth.of(found)

@@ -1,0 +1,85 @@
+"""Who is enrolled in a gallery, and how they are forgotten."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
+
+from service import answers, fields
+from service.erasure import receipt_of
+from service.fields import GalleryName, IdentityName, Whole
+from service.routes.parts import MAX_PAGE, Served, read_small
+from service.wire import body
+
+router = APIRouter()
+
+SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+
+
+@router.get("/galleries/{gallery}/identities", operation_id="list_identities")
+async def list_identities(
+    gallery: GalleryName,
+    parts: Served,
+    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
+    after: Annotated[Whole, Query(ge=0, lt=2**63)] = 0,
+) -> answers.IdentitiesAnswer:
+    """List who is enrolled, page by page: pass `next` as `after` to go on."""
+    parts.recogniser.galleries.get(gallery)
+    page = await parts.store.identities(gallery, after, limit + 1)
+    items = [answers.IdentityAnswer.of(identity) for identity in page[:limit]]
+    return answers.IdentitiesAnswer(
+        items=items, next=str(page[limit - 1].number) if len(page) > limit else None
+    )
+
+
+@router.get("/galleries/{gallery}/identities/{identity}", operation_id="get_identity")
+async def get_identity(
+    gallery: GalleryName, identity: IdentityName, parts: Served
+) -> answers.IdentityAnswer:
+    """Describe one identity."""
+    parts.recogniser.galleries.get(gallery)
+    return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
+
+
+@router.patch(
+    "/galleries/{gallery}/identities/{identity}",
+    operation_id="update_identity",
+    openapi_extra=body(fields.MetadataFields),
+)
+async def update_identity(
+    gallery: GalleryName, identity: IdentityName, request: Request, parts: Served
+) -> answers.IdentityAnswer:
+    """Replace an identity's metadata."""
+    asked = await read_small(request, fields.MetadataFields)
+    fields.bound_metadata(asked.metadata, parts.metadata_limit)
+    await parts.recogniser.describe(gallery, identity, asked.metadata)
+    return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
+
+
+@router.delete("/galleries/{gallery}/identities/{identity}", operation_id="forget_identity")
+async def forget_identity(
+    gallery: GalleryName, identity: IdentityName, parts: Served
+) -> answers.Forgotten:
+    """Forget an identity: it is found nowhere once this is answered."""
+    change = await parts.recogniser.forget_identity(gallery, identity)
+    return answers.Forgotten.of(gallery, change)
+
+
+@router.delete(
+    "/galleries/{gallery}/identities/{identity}/samples/{sample}", operation_id="forget_sample"
+)
+async def forget_sample(
+    gallery: GalleryName, identity: IdentityName, sample: SampleId, parts: Served
+) -> answers.Forgotten:
+    """Forget one sample of an identity."""
+    change = await parts.recogniser.forget_sample(gallery, identity, int(sample))
+    return answers.Forgotten.of(gallery, change)
+
+
+@router.get("/galleries/{gallery}/receipts/{version}", operation_id="get_receipt")
+async def get_receipt(
+    gallery: GalleryName, version: Annotated[Whole, Path(gt=0, lt=2**53)], parts: Served
+) -> answers.ReceiptAnswer:
+    """Say which places hold no byte any more of what a deletion took away."""
+    replica = parts.recogniser.galleries.get(gallery)
+    return answers.ReceiptAnswer.of(await receipt_of(parts.store, parts.stowage, replica, version))

@@ -1,0 +1,130 @@
+"""Samples enrolled under a name, and named."""
+
+from collections import Counter
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service import answers, fields
+from service.bulk import enroll_lines
+from service.edge import Facts
+from service.fields import GalleryName, Whole
+from service.routes.parts import NDJSON, Served
+from service.uploads import bounded, read_upload
+from service.wire import body
+
+router = APIRouter()
+
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+]
+
+
+@router.post(
+    "/enroll",
+    operation_id="enroll",
+    status_code=201,
+    openapi_extra=body(fields.EnrollFields, many=("files",)),
+)
+async def enroll(
+    request: Request, parts: Served, idempotency_key: IdempotencyKey = None
+) -> answers.EnrollAnswer:
+    """Keep samples under an identity: what is answered 201 is not lost."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.EnrollFields.of(upload)
+    fields.bound_metadata(asked.metadata, parts.metadata_limit)
+    files = upload.many("files")
+    done = await parts.recogniser.enroll(
+        asked.gallery, asked.identity, files, asked.metadata, idempotency_key
+    )
+    outcomes = Counter[str](sample.outcome for sample in done.samples)
+    outcomes["refused"] = len(done.failures)
+    for outcome, count in outcomes.items():
+        parts.telemetry.enrolled(asked.gallery, outcome, count)
+    request.state.facts = Facts(
+        gallery=asked.gallery,
+        samples=len(files),
+        outcomes=dict(outcomes),
+        timings=done.timings,
+        failures=done.failures,
+    )
+    return answers.EnrollAnswer.of(asked.gallery, asked.identity, done)
+
+
+class _LineByLine(StreamingResponse):
+    """A response that is sent while its request is still being read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send; the parent would listen for a disconnect meanwhile, and swallow the body."""
+        await self.stream_response(send)
+
+
+@router.post(
+    "/enroll/bulk",
+    operation_id="enroll_bulk",
+    response_class=StreamingResponse,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": NDJSON,
+        }
+    },
+)
+async def enroll_bulk(
+    request: Request, parts: Served, gallery: Annotated[GalleryName, Query()] = "default"
+) -> StreamingResponse:
+    """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON."""
+    parts.recogniser.galleries.get(gallery)
+    # A body of any length: each of its lines is bounded by the store's timeout instead.
+    request.state.deadline.reschedule(None)
+    lines = enroll_lines(
+        parts.recogniser,
+        gallery,
+        bounded(request, parts.bulk_limit),
+        longest_line=parts.uploads.file,
+        longest_metadata=parts.metadata_limit,
+        on_outcome=partial(parts.telemetry.enrolled, gallery),
+    )
+    return _LineByLine(lines, media_type="application/x-ndjson")
+
+
+@router.post(
+    "/identify",
+    operation_id="identify",
+    openapi_extra=body(fields.IdentifyFields, many=("files",)),
+)
+async def identify(
+    request: Request, parts: Served, x_min_version: Annotated[Whole, Header(ge=0)] = 0
+) -> answers.IdentifyAnswer:
+    """Say whose each sample is, or that it is nobody's who is enrolled."""
+    upload = await read_upload(request, parts.uploads, ("files",))
+    asked = fields.IdentifyFields.of(upload)
+    files = upload.many("files")
+    found = await parts.recogniser.identify(
+        asked.gallery,
+        files,
+        target_fpir=asked.target_fpir,
+        threshold=asked.threshold,
+        rule=asked.rule,
+        k=asked.k,
+        top=asked.top,
+        min_version=x_min_version,
+    )
+    comparator = found.replica.comparator.title
+    for result in found.results:
+        parts.telemetry.identified(
+            asked.gallery, comparator, result.outcome, result.score, result.p_value
+        )
+    outcomes = dict(Counter[str](result.outcome for result in found.results))
+    request.state.facts = Facts(
+        comparator=comparator,
+        gallery=asked.gallery,
+        samples=len(files),
+        outcomes=outcomes,
+        timings=found.timings,
+        failures=found.failures,
+    )
+    return answers.IdentifyAnswer.of(found)
