@@ -27,6 +27,10 @@ FROM base AS build
 ARG VARIANT
 RUN python3 -m venv /opt/kindred
 COPY pyproject.toml ./
+COPY requirements ./requirements
+# Of the cpu variant each file is the one whose digest the lock has; there is no lock for gpu.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    if [ "${VARIANT}" = cpu ]; then pip install --no-deps --require-hashes -r requirements/serving.lock; fi
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['${VARIANT}'], sep='\n')" > /tmp/requirements.txt \
  && pip install -r /tmp/requirements.txt

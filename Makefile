@@ -7,7 +7,7 @@ RECIPE ?= training/recipes/ink.toml
 BUNDLE ?= models_store/bundles/ink/1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check lint types imports format openapi train evaluate bench
+.PHONY: help serve demo test check lint types imports format openapi train evaluate bench torture
 
 help: ## print the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ train: $(WORK)/ready ## fit a comparator: RECIPE=… DATA=… OUT=…
 
 evaluate: $(WORK)/ready ## measure a bundle: BUNDLE=… DATA=…
 	$(WORK)/bin/python -m training evaluate $(BUNDLE) $(if $(DATA),--data $(DATA))
+
+torture: $(WORK)/ready ## the long runs: kills, failpoints, partitions; SEED=0 SECONDS=inf
+	$(WORK)/bin/python -m tests.torture --seed $(or $(SEED),0) --seconds $(or $(SECONDS),inf)
 
 bench: $(WORK)/ready ## the benchmark, ratios first
 	$(WORK)/bin/python -m benchmarks

@@ -48,22 +48,29 @@ def calibrate(
     seed: int,
     further: Embedded | None = None,
     judged: Pairs | None = None,
+    *,
+    by_group: bool = False,
 ) -> Calibrated:
     """Return what held-out samples say; their own `score` is not looked at.
 
     `further` are more identities, whose likes are not quite those to be enrolled: simulated
     galleries larger than the held-out identities allow are drawn from both. `judged` is the
     closeness (negated distances) of pairs that people judged, for the head and the operating
-    points to go by instead of all pairs of the samples. Raises ValueError if
-    impostor pairs are no further apart than genuine ones.
+    points to go by instead of all pairs of the samples. `by_group` is for samples whose groups
+    are unlike each other, as `Identifier` takes its strangers; then none are further. Raises
+    ValueError if impostor pairs are no further apart than genuine ones.
     """
     closeness = judged or all_pairs(replace(embedded, score=np.negative))
     head = fit_head(closeness)
     scored = replace(embedded, score=score_of(head))
     rule = best_rule(scored, seed)
-    chosen = prices(scored, rule, seed, further)
+    chosen = prices(scored, rule, seed, further, by_group=by_group)
     clustered = collections(scored, np.random.default_rng(seed), draws=2, items=CLUSTERED)
-    others = {other: prices(scored, other, seed, further) for other in CHOICES if other != rule}
+    others = {
+        other: prices(scored, other, seed, further, by_group=by_group)
+        for other in CHOICES
+        if other != rule
+    }
     return Calibrated(
         head,
         operating_points(
@@ -138,7 +145,12 @@ def best_rule(
 
 
 def prices(
-    embedded: Embedded, rule: Rule, seed: int, further: Embedded | None = None
+    embedded: Embedded,
+    rule: Rule,
+    seed: int,
+    further: Embedded | None = None,
+    *,
+    by_group: bool = False,
 ) -> RuleCalibration:
     """Return what a rule's scores are worth in simulated galleries; nothing if they are too few.
 
@@ -152,6 +164,7 @@ def prices(
             metric=embedded.metric,
             rule=rule,
             further=(further.embeddings, _names(further)) if further else None,
+            groups=embedded.groups if by_group else None,
             seed=seed,
         )
     except ValueError:

@@ -28,7 +28,8 @@ class Trial:
     """Rows of one simulated gallery: its references, and probes of the enrolled and of strangers.
 
     `cohort` holds a row of each cohort identity; no identity has two of the roles. `outside` are
-    the comparator's own strangers (m, d), where these are the cohort.
+    the comparator's own strangers (m, d), where these are the cohort. `cohort_groups` (m,) are
+    those of the cohort, where it is judged by them.
     """
 
     embedded: Embedded
@@ -37,6 +38,7 @@ class Trial:
     strangers: Rows
     cohort: Rows
     outside: Embeddings | None = None
+    cohort_groups: Rows | None = None
 
     @property
     def probes(self) -> Rows:
@@ -60,6 +62,7 @@ class Trial:
             partial(NumpyGallery, e.embeddings.shape[1], e.metric),
             e.score,
             self.cohort_embeddings,
+            cohort_groups=self.cohort_groups,
             rule=rule,
             posterior=posterior,
             genuine=genuine,
@@ -104,14 +107,19 @@ def draw_trial(
     random: np.random.Generator,
     samples: int = 1,
     outside: Embeddings | None = None,
+    *,
+    by_group: bool = False,
+    outside_groups: Rows | None = None,
 ) -> Trial | None:
     """Return a trial, or None if there are too few identities for it.
 
     The cohort is a third of the identities, at most 400: with `like-cohort` strangers drawn at
     random; with `kin` strangers whole groups, so that the strangers come from the groups of the
-    enrolled and the cohort does not. `as-served` takes `outside` for it. Too few is a cohort that
-    resolves no FPIR of 5 %, or fewer than five strangers, or not so many identities with more
-    than `samples` samples.
+    enrolled and the cohort does not; with `one-group` strangers the enrolled and they are of one
+    group, of which the cohort has its share. `as-served` takes `outside` for it. `by_group` judges
+    by the groups of the cohort, which of `outside` are `outside_groups` (m,). Too few is a cohort
+    that resolves no FPIR of 5 %, or fewer than five strangers, or not so many identities with
+    more than `samples` samples.
     """
     e = embedded
     order = random.permutation(e.identities)
@@ -122,12 +130,15 @@ def draw_trial(
     cohort, rest = order[: min(third, MOST_COHORT)], random.permutation(order[third:])
     if strangers == "kin":  # a group cut in two is left to neither side
         rest = rest[e.group_of[rest] != e.group_of[order[third]]]
+    if strangers == "one-group":
+        rest = rest[e.group_of[rest] == random.integers(int(e.groups.max()) + 1)]
     able = rest[np.bincount(e.labels)[rest] > samples][:enrolled]
     others = rest[~np.isin(rest, able)][:MOST_STRANGERS]
     judges = len(cohort) if outside is None else len(outside)
     if judges < FEWEST_COHORT or len(able) < enrolled or len(others) < FEWEST_STRANGERS:
         return None
     rows = _shuffled_rows(e, random)
+    by_group_of = e.group_of[cohort] if by_group else None
     few = slice(samples, samples + PROBES_EACH)
     return Trial(
         e,
@@ -136,6 +147,7 @@ def draw_trial(
         strangers=np.concatenate([rows[i][:PROBES_EACH] for i in others]),
         cohort=np.array([rows[i][0] for i in cohort], np.int64),
         outside=outside,
+        cohort_groups=outside_groups if outside is not None else by_group_of,
     )
 
 

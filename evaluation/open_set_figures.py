@@ -91,6 +91,8 @@ def _kinds(samples: Samples) -> list[Strangers]:
         kinds.insert(0, "as-served")
     if samples.groups is not None and len(samples.groups) > 1:
         kinds.append("kin")
+        if samples.served.cohort_groups is not None:
+            kinds.append("one-group")
     return kinds
 
 
@@ -105,8 +107,17 @@ def _settings(samples: Samples, sizes: Sequence[int]) -> Iterator[Setting]:
 
 def _drawn(samples: Samples, setting: Setting, random: np.random.Generator) -> Trial | None:
     kind, enrolled, each = setting
-    outside = samples.served.cohort if kind == "as-served" else None
-    return draw_trial(samples.embedded, enrolled, kind, random, each, outside)
+    served = samples.served
+    return draw_trial(
+        samples.embedded,
+        enrolled,
+        kind,
+        random,
+        each,
+        served.cohort if kind == "as-served" else None,
+        by_group=served.cohort_groups is not None,
+        outside_groups=served.cohort_groups,
+    )
 
 
 def _left_out(samples: Samples, settings: list[Setting], sizes: Sequence[int]) -> Iterator[str]:

@@ -24,6 +24,7 @@ _STRANGERS: dict[Strangers, str] = {
     "as-served": "Strangers from these samples, judged by the comparator’s own cohort",
     "like-cohort": "Strangers like the cohort, which is a third of these identities",
     "kin": "Kin strangers: of the groups of the enrolled, the cohort of other groups",
+    "one-group": "One group: enrolled and strangers of it, and a share of the cohort",
 }
 _UNKNOWN = "unknown"
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Strangers = Literal["as-served", "like-cohort", "kin"]
+Strangers = Literal["as-served", "like-cohort", "kin", "one-group"]
 Decision = Literal[
     "served",  # what the service does: cohort and the gallery's own trials, by the bundle's rule
     "cohort alone",  # the same without own trials; with like-cohort strangers: an uploaded cohort

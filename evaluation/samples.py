@@ -15,8 +15,9 @@ from index.gallery import BadEmbeddings, Embeddings, checked
 from index.miss_rate import GenuineScores
 from index.posterior import PosteriorModel
 from index.roster import Rule, Score
-from models_store.bundle import COHORT, read_cohort
-from models_store.manifest import BundleRefused, Distance, Head, Manifest, read_manifest
+from models_store.bundle import COHORT, read_cohort, read_cohort_groups
+from models_store.folder import read_bundle
+from models_store.manifest import BundleRefused, Distance, Head, Manifest
 
 Names = tuple[str, ...]
 
@@ -29,13 +30,15 @@ class NotEvaluable(ValueError):
 class Served:
     """A comparator as the service uses it: how distances score, and what it was calibrated to.
 
-    `cohort` (m, d) are its strangers, none where there is no bundle.
+    `cohort` (m, d) are its strangers, none where there is no bundle, in `cohort_groups` (m,) if
+    some are unlike others.
     """
 
     title: str
     metric: Distance
     score: Score
     cohort: Embeddings
+    cohort_groups: npt.NDArray[np.int64] | None = None
     digest: str | None = None
     rule: Rule = "max"
     cluster_threshold: float | None = None
@@ -170,7 +173,12 @@ def labelled(
     )
 
 
-def as_served(manifest: Manifest, digest: str, cohort: Embeddings) -> Served:
+def as_served(
+    manifest: Manifest,
+    digest: str,
+    cohort: Embeddings,
+    cohort_groups: npt.NDArray[np.int64] | None,
+) -> Served:
     """Return how a bundle's comparator is served."""
     chosen = manifest.calibration
     return Served(
@@ -179,6 +187,7 @@ def as_served(manifest: Manifest, digest: str, cohort: Embeddings) -> Served:
         metric=manifest.distance,
         score=score_of(manifest.head),
         cohort=cohort,
+        cohort_groups=cohort_groups,
         rule=chosen.rule,
         cluster_threshold=chosen.cluster_threshold,
         posterior=PosteriorModel(**chosen.posterior.model_dump()) if chosen.posterior else None,
@@ -202,7 +211,8 @@ def _served(request: Request) -> Served:
         head = Head(weight=request.head.weight, bias=request.head.bias)
         return Served("no bundle", request.metric, score_of(head), np.empty((0, 0), np.float32))
     try:
-        manifest, digest = read_manifest(request.bundle)
+        bundle = read_bundle(request.bundle)
+        manifest = bundle.manifest
     except BundleRefused as error:
         raise NotEvaluable(f"bundle {request.bundle}: {error}") from error
     if request.metric not in (None, manifest.distance):
@@ -210,10 +220,11 @@ def _served(request: Request) -> Served:
             f"{manifest.title} compares by {manifest.distance}, asked was {request.metric}"
         )
     try:
-        cohort = read_cohort((request.bundle / COHORT).read_bytes(), manifest)
-    except (OSError, BundleRefused) as error:
+        content = bundle.contents[COHORT]
+        cohort, groups = read_cohort(content, manifest), read_cohort_groups(content)
+    except (KeyError, BundleRefused) as error:
         raise NotEvaluable(f"bundle {request.bundle}: {error}") from error
-    return as_served(manifest, digest, cohort)
+    return as_served(manifest, bundle.digest, cohort, groups)
 
 
 def _embeddings(given: npt.NDArray[np.generic], served: Served) -> Embeddings:

@@ -30,17 +30,20 @@ from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine, unj
 from index.identification import Identifier
 from index.miss_rate import GenuineScores, MissReason
 from index.numpy_gallery import NumpyGallery
+from index.operating_curve import TARGETS, CurvePoint, OperatingCurve
 from index.posterior import PosteriorModel, PosteriorReason, Strangers, Trials, fit_posterior
 from index.roster import Rule, Score, Scores
 from index.strangers import LookAlike, OddStrangers, odd_strangers
 
 __all__ = [
+    "TARGETS",
     "BadEmbeddings",
     "CandidateIdentity",
     "Cluster",
     "Clustering",
     "Cohort",
     "Crowd",
+    "CurvePoint",
     "DimensionMismatch",
     "Duplicate",
     "DuplicateKey",
@@ -66,6 +69,7 @@ __all__ = [
     "NotUnit",
     "NumpyGallery",
     "OddStrangers",
+    "OperatingCurve",
     "Outcome",
     "PosteriorModel",
     "PosteriorReason",

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.gallery import Embeddings, Metric, Reference
-from index.kinship import akin, kinship
+from index.kinship import akin, as_the_nearest, kinship
 from index.leave_one_out import ENOUGH_STRANGERS
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
@@ -33,6 +33,7 @@ def calibrate(
     metric: Metric,
     rule: Rule = "max",
     further: tuple[Embeddings, Sequence[str]] | None = None,
+    groups: _Rows | None = None,
     galleries: int = 150,
     seed: int = 0,
 ) -> tuple[PosteriorModel, GenuineScores]:
@@ -42,8 +43,9 @@ def calibrate(
     75 % of them with 1, 2, 3, 5 or 8 samples each, as far as there are enough, are probed by other
     samples of theirs and of those left out, who are the galleries' cohort as well: a probe is
     never held to its own identity. Larger galleries are drawn from these and `further` identities
-    together, whose likes are not quite those that will be enrolled. Raises ValueError below 20
-    identities of two samples.
+    together, whose likes are not quite those that will be enrolled. With `groups` (n,) strangers
+    come in groups, as `Identifier` takes them; then there are no further identities. Raises
+    ValueError below 20 identities of two samples.
     """
     rng = np.random.default_rng(seed)
     own_rows = _rows_of(identities)
@@ -52,7 +54,7 @@ def calibrate(
         all_rows = own_rows + [len(identities) + rows for rows in _rows_of(further[1])]
     else:
         all_rows = own_rows
-    simulation = _Simulation(embeddings, score, metric, rule)
+    simulation = _Simulation(embeddings, score, metric, rule, groups)
     simulated: list[Trials] = []
     own: dict[int, Scores] = {}
     for samples in _SAMPLES:
@@ -85,6 +87,7 @@ class _Simulation:
     score: Score
     metric: Metric
     rule: Rule
+    groups: _Rows | None
 
     def gallery(
         self, able: list[_Rows], size: int, samples: int, rng: np.random.Generator
@@ -104,8 +107,11 @@ class _Simulation:
         strangers = Strangers(
             self.embeddings[[own[0] for own in left_out]], self.score, self.metric
         )
-        cohort = self.embeddings[[own[0] for own in left_out[:_COHORT]]]
-        best = roster.scores(cohort, names, self.rule).max(axis=1)
+        cohort = [own[0] for own in left_out[:_COHORT]]
+        best = as_the_nearest(
+            roster.scores(self.embeddings[cohort], names, self.rule).max(axis=1),
+            None if self.groups is None else self.groups[cohort],
+        )
         held_out = roster.embeddings([roster.oldest(name) for name in names[:_COHORT]])
         trials = self._own_trials(roster, held_out)
         common = strangers.common(strangers.likeness(held_out))

@@ -56,6 +56,11 @@ class Cohort:
     def __len__(self) -> int:
         return len(self._falling)
 
+    @property
+    def resolvable_from(self) -> float:
+        """The lowest target that these strangers tell from zero: 1 where there are none."""
+        return float(self._p_values[0])
+
     def threshold(self, target_fpir: float) -> float:
         """Return the lowest score that is accepted at this target, or raise TargetUnresolvable.
 

@@ -1,19 +1,18 @@
 """Is a gallery in order? Who seems enrolled twice, mislabelled, alike to many or unlike itself."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq, minimize, minimize_scalar
-from scipy.special import expit
-from scipy.stats import binom, false_discovery_control, norm
+from scipy.stats import binom, false_discovery_control
 
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference, checked
+from index.mixtures import label_noise, one_thing
 from index.roster import Score, Scores
+from index.sets import Codes, Sets, apart, blocks
 
 ENOUGH_IDENTITIES = 20  # with two samples; fewer say too little of what is usual here
 FALSE_DISCOVERIES = 0.05  # the share of the hubs and goats listed that may be so by chance
@@ -24,9 +23,6 @@ _PARTS = (1, 2, 3, 5, 8, 12, 20, 32)  # samples in a part, where identities are 
 _CUT = 1000  # identities cut in two at most, to see what one thing looks like
 _TAIL = (-8.0, -2.5)  # deviations from one thing, between which the look-alikes' tail begins
 _SURE = 1e-12  # no distance is nearer than this
-_BLOCK = 4096
-_BOUNDS = ((-6, 4), (-2, 4), (-12, 12))  # how far the tail's mean lies, its deviation, log odds
-_Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,136 +161,6 @@ def unjudged(references: Sequence[Reference], *, few: int = 3, limit: int = 100)
     )
 
 
-def label_noise(margins: Scores, others: int) -> tuple[float, Scores]:
-    """Return the share of wrong names and the probability (n,) that each name is wrong.
-
-    `margins` (n, k) tell how much nearer each sample is to its nearest k of `others` identities
-    than to the rest of its own. The name of a sample is that of one identity drawn by
-    softmax(-β · distance) with probability 1 - ν, and anybody else's with probability ν; β and ν
-    are those that make the names most likely.
-    """
-
-    def named(sharpness: float) -> tuple[Scores, Scores]:
-        """Return how likely each name is if it is right, and if it is anybody else's."""
-        with np.errstate(over="ignore"):
-            own = 1 / (1 + np.exp(np.exp(sharpness) * margins).sum(axis=1))
-        return own.clip(1e-300), (1 - own) / others
-
-    def surprise(sharpness: float) -> float:
-        right, wrong = named(sharpness)
-        noise = _share(right, wrong)
-        return -float(np.log((1 - noise) * right + noise * wrong).mean())
-
-    # Both a blunt β without noise and a sharp one with noise may be best nearby: look at all.
-    grid = np.linspace(-2, 6, 25) - np.log(max(float(np.std(margins)), 1e-9))
-    best = int(np.argmin([surprise(each) for each in grid.tolist()]))
-    bounds = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    right, wrong = named(minimize_scalar(surprise, bounds=bounds, method="bounded").x)
-    noise = _share(right, wrong)
-    return noise, noise * wrong / ((1 - noise) * right + noise * wrong)
-
-
-def one_thing(pairs: Scores, least: float) -> Scores:
-    """Return the probability (n,) that each pair of identities is one thing.
-
-    `pairs` (n,) tell how near two identities are, in standard deviations from the mean of what
-    one thing cut in two comes to. Those above `least` are taken for a mixture of such, which are
-    normal, and of look-alikes, which grow fewer as the upper half of a normal distribution does
-    (the two groups of Efron, JASA 99, 2004); the share of each and the tail are the likeliest, had
-    one more pair been seen that is one thing: else a single one would be put down to the tail.
-    Below `least` nobody is one thing, and whoever is nearer than others is so as surely as they.
-    """
-    looked_at = np.sort(pairs[pairs > least])
-    if not len(looked_at):
-        return np.zeros(len(pairs))
-    one = norm.logpdf(looked_at) - norm.logsf(least)
-
-    def others(before: float, spread: float) -> Scores:
-        mean, deviation = least - np.exp(before), np.exp(spread)
-        tail: Scores = norm.logpdf(looked_at, mean, deviation) - norm.logsf(least, mean, deviation)
-        return tail
-
-    def surprise(parameters: Scores) -> float:
-        before, spread, odds = parameters
-        of_one, of_others = one - np.logaddexp(0, -odds), others(before, spread)
-        told = np.logaddexp(of_one, of_others - np.logaddexp(0, odds))
-        return float(np.logaddexp(0, -odds) - told.sum())
-
-    starts = [(before, spread, -3.0) for before in (-2.0, 1.0) for spread in (0.0, 1.0)]
-    found = [minimize(surprise, each, bounds=_BOUNDS) for each in starts]
-    before, spread, odds = min(found, key=lambda each: float(each.fun)).x
-    probability = np.maximum.accumulate(expit(odds + one - others(before, spread)))
-    place = np.searchsorted(looked_at, pairs, side="right")
-    each: Scores = np.concatenate([[0.0], probability])[place]
-    return each
-
-
-def _share(right: Scores, wrong: Scores) -> float:
-    """Return the weight of `wrong` (n,) in the likeliest mixture of it with `right` (n,)."""
-
-    def slope(weight: float) -> float:
-        return float(((wrong - right) / ((1 - weight) * right + weight * wrong)).mean())
-
-    least, most = 0.0, 1 - 1e-9
-    if slope(least) <= 0:
-        return least
-    return most if slope(most) >= 0 else float(brentq(slope, least, most))
-
-
-@dataclass(frozen=True, slots=True)
-class _Sets:
-    """Sets of rows with a centroid each; a row may lie in several."""
-
-    rows: Embeddings  # (n, d)
-    members: _Codes  # positions in rows, set by set
-    starts: _Codes
-    sizes: _Codes
-    centres: Embeddings  # (sets, d)
-    own: Scores  # of each member: the distance to the centroid of the set's others, nan if alone
-    metric: Metric
-
-    @classmethod
-    def of(cls, rows: Embeddings, members: _Codes, sets: _Codes, metric: Metric) -> Self:
-        order = np.argsort(sets, kind="stable")
-        members, sets = members[order], sets[order]
-        sizes = np.bincount(sets)
-        starts = np.cumsum(sizes) - sizes
-        sums = np.add.reduceat(rows[members].astype(np.float64), starts, axis=0)
-        own = np.empty(len(members))
-        for block in _blocks(len(members)):
-            inside = rows[members[block]]
-            rest = (sums[sets[block]] - inside) / (sizes[sets[block]] - 1).clip(1)[:, None]
-            own[block] = _apart(inside, _centred(rest, metric), metric)
-        own[sizes[sets] == 1] = np.nan
-        centres = _centred(sums / sizes[:, None], metric)
-        return cls(rows, members, starts, sizes, centres, own, metric)
-
-    def near_themselves(self, usual: float) -> Scores:
-        """Return the mean distance of each set's members to its others; of one alone, `usual`."""
-        own = np.where(np.isnan(self.own), usual, self.own)
-        mean: Scores = np.add.reduceat(own, self.starts) / self.sizes
-        return mean
-
-    def reach(self, sets: _Codes, centres: Embeddings) -> Scores:
-        """Return the mean distance of the members of each set (m,) to its centre (m, d)."""
-        reach = np.empty(len(sets))
-        # So many sets at once that their members are about a block.
-        step = max(1, int(_BLOCK / max(self.sizes.mean(), 1)))
-        for start in range(0, len(sets), step):
-            here = sets[start : start + step]
-            sizes = self.sizes[here]
-            firsts = np.cumsum(sizes) - sizes
-            within = np.arange(sizes.sum()) - np.repeat(firsts, sizes)
-            place = np.repeat(self.starts[here], sizes) + within
-            far = _apart(
-                self.rows[self.members[place]],
-                np.repeat(centres[start : start + step], sizes, axis=0),
-                self.metric,
-            )
-            reach[start : start + step] = np.add.reduceat(far, firsts) / sizes
-        return reach
-
-
 @dataclass(frozen=True, slots=True)
 class _Nearness:
     """How near two sets are to each other: of pairs (n,), by the mean distance of members.
@@ -329,8 +195,8 @@ class _Check:
     """A gallery sorted by identity: `codes` (n,) are positions in `names`."""
 
     rows: Embeddings
-    keys: _Codes
-    codes: _Codes
+    keys: Codes
+    codes: Codes
     names: list[str]
     score: Score
     metric: Metric
@@ -343,7 +209,7 @@ class _Check:
         duplicates = mislabelled = goats = noise = None
         hubs: tuple[Hub, ...] = ()
         if len(self.names) > 1:
-            sets = _Sets.of(self.rows, np.arange(len(self.rows)), self.codes, self.metric)
+            sets = Sets.of(self.rows, np.arange(len(self.rows)), self.codes, self.metric)
             others, far = self._nearest(sets.centres, sets.centres, np.arange(len(self.names)))
             hubs = self._hubs(others[:, 0], far[:, 0])[:limit]
             if judged >= ENOUGH_IDENTITIES:
@@ -364,7 +230,7 @@ class _Check:
         )
 
     def _mislabelled(
-        self, own: Scores, rather: _Codes, far: Embeddings, limit: int
+        self, own: Scores, rather: Codes, far: Embeddings, limit: int
     ) -> tuple[float, tuple[Mislabelled, ...]]:
         here = np.flatnonzero(~np.isnan(own))
         noise, wrong = label_noise(own[here, None] - far[here], len(self.names) - 1)
@@ -382,7 +248,7 @@ class _Check:
             if wrong[i] >= LIKELY
         )
 
-    def _duplicates(self, sets: _Sets, others: _Codes, limit: int) -> tuple[Duplicate, ...]:
+    def _duplicates(self, sets: Sets, others: Codes, limit: int) -> tuple[Duplicate, ...]:
         a, b = _pairs(others)
         usual = float(np.nanmean(sets.own))
         k = others.shape[1]
@@ -415,7 +281,7 @@ class _Check:
         )
 
     def _as_one(
-        self, whole: _Sets, others: _Codes, one: _Codes, other: _Codes, logs: Scores
+        self, whole: Sets, others: Codes, one: Codes, other: Codes, logs: Scores
     ) -> tuple[Scores, Scores]:
         """Return how near pairs of identities of these sizes are, by what one cut in two comes to.
 
@@ -435,25 +301,25 @@ class _Check:
         return near, p_values
 
     def _duplicate(
-        self, sets: _Sets, pair: tuple[int, int], gap: float, p_value: float, probability: float
+        self, sets: Sets, pair: tuple[int, int], gap: float, p_value: float, probability: float
     ) -> Duplicate:
         a, b = pair
         nearest = []
         for one, other in ((a, b), (b, a)):
             members = sets.members[sets.starts[one] :][: sets.sizes[one]]
-            far = _apart(self.rows[members], sets.centres[[other]], self.metric)
+            far = apart(self.rows[members], sets.centres[[other]], self.metric)
             nearest.append(int(self.keys[members[far.argmin()]]))
-        apart = _apart(sets.centres[[a]], sets.centres[[b]], self.metric)
+        between = apart(sets.centres[[a]], sets.centres[[b]], self.metric)
         return Duplicate(
             identities=(self.names[a], self.names[b]),
-            score=self._score_at(apart[0]),
+            score=self._score_at(between[0]),
             gap=gap,
             nearest=(nearest[0], nearest[1]),
             p_value=p_value,
             probability=probability,
         )
 
-    def _cut_in_two(self, whole: _Sets, others: _Codes, able: _Codes, h: int) -> Scores:
+    def _cut_in_two(self, whole: Sets, others: Codes, able: Codes, h: int) -> Scores:
         """Return how near two parts of h samples are, drawn at random from some identities."""
         random = np.random.default_rng(h)
         able = random.permutation(able)[:_CUT]
@@ -462,7 +328,7 @@ class _Check:
             for code in able
         ]
         parts = np.arange(2 * len(able))
-        sets = _Sets.of(self.rows, np.concatenate(drawn), np.repeat(parts, h), self.metric)
+        sets = Sets.of(self.rows, np.concatenate(drawn), np.repeat(parts, h), self.metric)
         k = others.shape[1]
         centres = whole.centres[np.repeat(others[able], 2, axis=0).ravel()]
         beyond = sets.reach(np.repeat(parts, k), centres).reshape(-1, k).min(axis=1)
@@ -473,7 +339,7 @@ class _Check:
             beyond=_of_two(beyond),
         ).logs
 
-    def _hubs(self, nearest: _Codes, far: Embeddings) -> tuple[Hub, ...]:
+    def _hubs(self, nearest: Codes, far: Embeddings) -> tuple[Hub, ...]:
         count = len(self.names)
         times = np.bincount(nearest, minlength=count)
         chance = binom.sf(times - 1, count - 1, 1 / (count - 1))
@@ -493,7 +359,7 @@ class _Check:
             )
         return tuple(sorted(found, key=lambda each: (each.q_value, each.identity)))
 
-    def _goats(self, sets: _Sets, far: Embeddings) -> tuple[Goat, ...]:
+    def _goats(self, sets: Sets, far: Embeddings) -> tuple[Goat, ...]:
         missed = sets.own > far  # false where there is no own
         count = np.bincount(self.codes, missed, minlength=len(self.names))
         able = np.flatnonzero(sets.sizes >= 2)
@@ -519,13 +385,13 @@ class _Check:
         return float(self.score(np.array([distance], np.float64))[0])
 
     def _nearest(
-        self, probes: Embeddings, centres: Embeddings, owners: _Codes
-    ) -> tuple[_Codes, Embeddings]:
+        self, probes: Embeddings, centres: Embeddings, owners: Codes
+    ) -> tuple[Codes, Embeddings]:
         """Return the nearest identities of each probe (n, k), less its owner, and how far."""
         gallery = FaissGallery(centres.shape[1], self.metric)
         gallery.add([Reference(i, name) for i, name in enumerate(self.names)], centres)
         codes, far = [], []
-        for block in _blocks(len(probes)):
+        for block in blocks(len(probes)):
             found = gallery.search(probes[block], _NEAREST + 1)
             itself = found.keys == owners[block, None]
             itself[~itself.any(axis=1), -1] = True  # its owner is not so near: drop the last
@@ -535,7 +401,7 @@ class _Check:
         return np.concatenate(codes), np.concatenate(far)
 
 
-def _pairs(others: _Codes) -> tuple[_Codes, _Codes]:
+def _pairs(others: Codes) -> tuple[Codes, Codes]:
     """Return the pairs of identities of which one is among the nearest (N, k) of the other."""
     one = np.repeat(np.arange(len(others)), others.shape[1])
     pairs = np.unique(np.sort(np.column_stack([one, others.ravel()]), axis=1), axis=0)
@@ -552,31 +418,3 @@ def _of_two(parts: Scores) -> Scores:
     """Return the mean of each two parts side by side."""
     mean: Scores = parts.reshape(-1, 2).mean(axis=1)
     return mean
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    for start in range(0, count, _BLOCK):
-        yield slice(start, start + _BLOCK)
-
-
-def _centred(means: Scores, metric: Metric) -> Embeddings:
-    """Return centroids (n, d), made unit again for cosine; unit whatever happens."""
-    if metric == "cosine":
-        norms = np.linalg.norm(means, axis=1, keepdims=True)
-        lost = norms[:, 0] < np.finfo(np.float32).eps
-        means = means / np.where(lost, 1, norms[:, 0])[:, None]
-        means[lost] = np.eye(1, means.shape[1])
-    centres: Embeddings = means.astype(np.float32)
-    return centres
-
-
-def _apart(a: Embeddings, b: Embeddings, metric: Metric) -> Scores:
-    """Return the distance of each row of a to the same row of b (n,)."""
-    if metric == "cosine":
-        apart = np.maximum(1 - np.einsum("ij,ij->i", a, np.broadcast_to(b, a.shape)), 0)
-    elif metric == "l2":
-        apart = np.linalg.norm(a - b, axis=1)
-    else:
-        apart = np.abs(a - b).sum(axis=1)
-    far: Scores = apart.astype(np.float64)
-    return far

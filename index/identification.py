@@ -1,19 +1,24 @@
 """Who is it? A gallery with all that its answers rest on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from index.best_scores import BestScores
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.decision import Evidence, Identification, Terms, decide
+from index.doubts import MOST_KNOWN, Doubts, unlikeness
+from index.doubts import TARGET_FPIR as DOUBTFUL_FPIR
 from index.frozen import Frozen, FrozenSearch
 from index.fusion import CHOICES, ENOUGH, clearly_best
 from index.gallery import Embeddings, Gallery, Reference, checked
-from index.kinship import akin, kinship
+from index.kinship import akin, as_the_nearest, kinship
 from index.leave_one_out import TRIALS, LeaveOneOut
 from index.miss_rate import GenuineScores, expected_fnir
+from index.operating_curve import CurvePoint, OperatingCurve
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
 from index.ranking import Ranked, rank
 from index.readers_writer import ReadersWriterLock
@@ -30,13 +35,14 @@ class Identifier:
     """A gallery that says who a probe is, or that it is nobody enrolled.
 
     `engine` makes empty galleries, `score` turns distances into scores and never rises with
-    distance, and `cohort` (M, d) holds one embedding of each of M strangers. `posterior` and
-    `genuine` come from the comparator's calibration, as `others` do for rules besides `rule`.
-    With `choosing`, a gallery of 40 identities with two samples decides by whichever of
-    `fusion.CHOICES` misses clearly fewest of its own samples. Without `own_trials` the gallery is
-    never tried against itself: where probes are embedded by another encoder than references, its
-    own samples stand for no probes. Many threads may identify while one
-    enrolls or forgets: an identification sees one version of the gallery.
+    distance, and `cohort` (M, d) holds one embedding of each of M strangers, in `cohort_groups`
+    (M,) if some are unlike others. `posterior` and `genuine` come from the comparator's
+    calibration, as `others` do for rules besides `rule`. With `choosing`, a gallery of 40
+    identities with two samples decides by whichever of `fusion.CHOICES` misses clearly fewest of
+    its own samples. Without `own_trials` the gallery is never tried against itself: where probes
+    are embedded by another encoder than references, its own samples stand for no probes. Many
+    threads may identify while one enrolls or forgets: an identification sees one version of the
+    gallery.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Identifier:
         cohort: Embeddings,
         *,
         rule: Rule = "max",
+        cohort_groups: npt.NDArray[np.int64] | None = None,
         source: Source = "bundle",
         posterior: PosteriorModel | None = None,
         genuine: GenuineScores | None = None,
@@ -57,6 +64,7 @@ class Identifier:
         self._score = score
         strangers = self._checked(cohort)
         self._strangers = (strangers, source)
+        self._groups = cohort_groups
         self._rule: Rule = rule
         self._choosing = choosing and own_trials
         self._trials = TRIALS if own_trials else 0
@@ -94,6 +102,7 @@ class Identifier:
         embeddings: Embeddings,
         source: Source = "gallery",
         measured: Measured | None = None,
+        cohort_groups: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Judge by these strangers (M, d) from now on, or raise a BadEmbeddings.
 
@@ -103,6 +112,7 @@ class Identifier:
         strangers = self._checked(embeddings)
         with self._lock.writing():
             self._strangers = (strangers, source)
+            self._groups = cohort_groups
             self._measure_likeness(strangers)
             self._chosen = None
             if measured is not None:
@@ -206,6 +216,36 @@ class Identifier:
                 for probe, ranking, share in zip(probes, rankings, shares, strict=True)
             ]
 
+    def doubts(self, identity: str, samples: Embeddings) -> Doubts:
+        """Say what is odd about samples (n, d) that are about to be enrolled under an identity.
+
+        Nothing is where the gallery is not tried against itself, or its strangers are too few.
+        """
+        samples = self._checked(samples)
+        another, shares = np.zeros(len(samples), bool), np.full(len(samples), np.nan)
+        if not self._trials:
+            return Doubts(another, shares)
+        self.prepare()
+        with self._lock.reading(), suppress(TargetUnresolvable):
+            for row, best in enumerate(self._named(samples, DOUBTFUL_FPIR)):
+                another[row] = best not in (None, identity)
+        with self._lock.reading():
+            if len(self._strangers[0]) >= _FEWEST_STRANGERS:
+                keys = self._roster.keys.get(identity, [])[-MOST_KNOWN:]
+                enrolled = self._roster.embeddings(keys)
+                shares = unlikeness(samples, enrolled, self._strangers[0], self._roster.score)
+        return Doubts(another, shares)
+
+    def _named(self, probes: Embeddings, target_fpir: float) -> list[str | None]:
+        """Return whom each probe (n, d) would be named as, or raise TargetUnresolvable."""
+        if not len(self._roster):
+            return [None] * len(probes)
+        rule = self._deciding()
+        cohort, _, _ = self._cohort(*self._searches[_evidence_rule(rule)])
+        threshold = cohort.threshold(target_fpir)
+        rankings = rank(self._roster, probes, rule, 1)
+        return [best.identity if best.score >= threshold else None for (best,) in rankings]
+
     def threshold(self, target_fpir: float) -> float | None:
         """Return the score that a match needs now; None if nobody is enrolled or it is unknown."""
         self.prepare()
@@ -214,6 +254,28 @@ class Identifier:
                 return self._terms(self._deciding(), target_fpir, None).threshold
             except TargetUnresolvable:
                 return None
+
+    def operating_curve(self, targets: Iterable[float]) -> OperatingCurve:
+        """Return what identifying at each of these targets would rest on and cost now."""
+        self.prepare()
+        with self._lock.reading():
+            rule = self._deciding()
+            strangers, own = self._searches[_evidence_rule(rule)]
+            cohort, trials, raised = self._cohort(strangers, own)
+            return OperatingCurve(
+                rule,
+                self._strangers[1],
+                len(strangers.values),
+                trials,
+                raised,
+                cohort.resolvable_from,
+                tuple(
+                    CurvePoint.of(target, self._terms(rule, target, None))
+                    if target >= cohort.resolvable_from
+                    else CurvePoint.unresolved(target)
+                    for target in sorted(set(targets))
+                ),
+            )
 
     def _checked(self, embeddings: Embeddings) -> Embeddings:
         return checked(
@@ -285,9 +347,9 @@ class Identifier:
         if self._strangers[1] == "gallery":
             # Of its own kind: nobody need stand in, and whoever sent them can count.
             return Cohort(strangers.values), 0, 0.0
-        trials = own.strangers
-        raised = kinship(strangers.values, trials)
-        return akin(strangers.values, trials, raised), len(trials), raised
+        values, trials = as_the_nearest(strangers.values, self._groups), own.strangers
+        raised = kinship(values, trials)
+        return akin(values, trials, raised), len(trials), raised
 
     def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
         strangers, own = self._searches[_evidence_rule(rule)]

@@ -107,3 +107,30 @@ def import_gallery(
     except ServiceAway as error:
         sys.stderr.write(f"kindred: {error}\n")
         raise typer.Exit(2) from error
+
+
+keys = typer.Typer(help="Keys of the service.", no_args_is_help=True)
+app.add_typer(keys, name="key")
+
+
+@keys.command("new")
+def new_key(
+    name: Annotated[str, typer.Option(help="What the log calls who uses it")],
+    role: Annotated[str, typer.Option(help="decide, read, enroll or administer")],
+    galleries: Annotated[
+        str, typer.Option(help="Names, or beginnings with a *, by commas; '*': all of them")
+    ],
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires")] = None,
+    into: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Append its lines to this file")
+    ] = None,
+) -> None:
+    """Make a key: it is printed once, and the service's file has its digest only."""
+    from kindred.keys import Unusable, new, show
+
+    try:
+        scopes = [scope.strip() for scope in galleries.split(",") if scope.strip()]
+        show(*new(name, role, scopes, days), into)
+    except (Unusable, OSError) as error:
+        sys.stderr.write(f"kindred: {error}\n")
+        raise typer.Exit(2) from error

@@ -15,6 +15,7 @@ from models_store.sample import (
     WrongModality,
 )
 from models_store.shelf import Refusal, Shelf, newest, open_shelf
+from models_store.trials import TrialLimits
 
 __all__ = [
     "BundleRefused",
@@ -32,6 +33,7 @@ __all__ = [
     "SampleOutOfBounds",
     "Shelf",
     "Side",
+    "TrialLimits",
     "Undecodable",
     "Windows",
     "WrongDimension",

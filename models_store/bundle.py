@@ -1,9 +1,7 @@
 """A folder becomes a comparator, once it reproduces what it promises, or is refused."""
 
-import hashlib
 import io
-import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from models_store.comparator import (
+    CPU,
     NORM_TOLERANCE,
     Array,
     Comparator,
@@ -20,8 +19,9 @@ from models_store.comparator import (
     open_session,
     usable,
 )
+from models_store.folder import BundleFiles, read_bundle
+from models_store.graph import check_graph
 from models_store.manifest import (
-    MANIFEST_NAME,
     AudioInput,
     BundleRefused,
     Encoder,
@@ -30,7 +30,6 @@ from models_store.manifest import (
     Manifest,
     Side,
     TextInput,
-    read_manifest,
 )
 from models_store.preparation import Windows, preparation
 from models_store.sample import Degenerate, SampleLimits
@@ -53,17 +52,36 @@ def open_bundle(
 ) -> Comparator:
     """Load the bundle in a folder, after checking that it reproduces what it promises.
 
-    Every file must have the digest that the manifest gives; the encoders must reproduce the test
-    vectors within 1e-4, alone as in a batch, today as a moment ago; `head.onnx` must be the
-    sigmoid of the manifest. `threads` bounds ONNX Runtime's own threads (0: one per core).
+    Raises BundleRefused with the reason.
+    """
+    return load_bundle(read_bundle(folder), device, threads, limits)
+
+
+def load_bundle(
+    given: BundleFiles,
+    device: Device = "cpu",
+    threads: int = 0,
+    limits: SampleLimits = SampleLimits(),  # noqa: B008 - frozen
+    *,
+    tried: bool = False,
+) -> Comparator:
+    """Load a bundle from its files, after checking that it reproduces what it promises.
+
+    Its graphs must be made of plain operators; the encoders must reproduce the test vectors
+    within 1e-4, alone as in a batch, today as a moment ago; `head.onnx` must be the sigmoid of the
+    manifest. `threads` bounds ONNX Runtime's own threads (0: one per core). Where these very
+    files were `tried` on the CPU, they are not tried again there.
 
     Raises BundleRefused with the reason.
     """
-    manifest, digest = read_manifest(folder)
-    files = _read_files(folder, manifest)
+    manifest, files = given.manifest, given.contents
+    if missing := {CARD, COHORT, TEST_VECTORS} - set(files):
+        raise BundleRefused(f"the manifest lists no {', '.join(sorted(missing))}")
+    encoders = {encoder.file for encoder in manifest.encoders.values()}
+    for name in sorted(encoders | {manifest.head.file}):
+        check_graph(name, files[name])
     sessions: dict[str, Session] = {
-        name: open_session(name, files[name], device, threads)
-        for name in {encoder.file for encoder in manifest.encoders.values()}
+        name: open_session(name, files[name], device, threads) for name in encoders
     }
     by_side = {side: sessions[encoder.file] for side, encoder in manifest.encoders.items()}
     for encoder in manifest.encoders.values():
@@ -73,11 +91,12 @@ def open_bundle(
     )
     comparator = Comparator(
         manifest=manifest,
-        digest=digest,
+        digest=given.digest,
         provider=by_side["a"].get_providers()[0],
         cohorts=MappingProxyType(
             {side: read_cohort(files[COHORT], manifest, side) for side in manifest.encoders}
         ),
+        cohort_groups=read_cohort_groups(files[COHORT]),
         limits=limits,
         assets=MappingProxyType(
             {
@@ -94,34 +113,17 @@ def open_bundle(
             }
         ),
     )
-    for side, encoder in manifest.encoders.items():
-        if isinstance(encoder.input, TextInput):
-            _check_vocabulary(comparator, side, encoder.input, files[encoder.input.tokenizer])
-    _check_test_vectors(comparator, files[TEST_VECTORS])
+    if not (tried and comparator.provider == CPU):
+        _try(comparator, files)
     return comparator
 
 
-def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Return the bytes of every file that the manifest names, once their digests hold."""
-    if missing := {CARD, COHORT, TEST_VECTORS} - set(manifest.files):
-        raise BundleRefused(f"the manifest lists no {', '.join(sorted(missing))}")
-    present = {path.name for path in folder.iterdir()} - {MANIFEST_NAME}
-    if extra := sorted(present - set(manifest.files)):
-        raise BundleRefused(f"files that the manifest does not list: {', '.join(extra)}")
-    files = {}
-    for name, expected in manifest.files.items():
-        path = folder / name
-        if Path(name).name != name:
-            raise BundleRefused(f"{name}: expected a plain file name")
-        try:
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise BundleRefused(f"{name}: expected a regular file")
-            files[name] = path.read_bytes()
-        except OSError as error:
-            raise BundleRefused(f"{name} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise BundleRefused(f"{name} is not the file that the manifest gives the digest of")
-    return files
+def _try(comparator: Comparator, files: Mapping[str, bytes]) -> None:
+    """Refuse a comparator that does not do what its files promise."""
+    for side, encoder in comparator.manifest.encoders.items():
+        if isinstance(encoder.input, TextInput):
+            _check_vocabulary(comparator, side, encoder.input, files[encoder.input.tokenizer])
+    _check_test_vectors(comparator, files[TEST_VECTORS])
 
 
 def _check_signature(session: Session, encoder: Encoder, dimension: int) -> None:
@@ -219,6 +221,22 @@ def read_cohort(content: bytes, manifest: Manifest, side: Side = "a") -> Array:
     if manifest.normalised:  # float16 on disk rounds the norm
         cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
     return cohort
+
+
+def read_cohort_groups(content: bytes) -> npt.NDArray[np.int64] | None:
+    """Return the group of each cohort identity (m,), None if the cohort is of one kind."""
+    arrays = _read_arrays(COHORT, content)
+    if "groups" not in arrays:
+        return None
+    identities, groups = arrays["identities"], arrays["groups"]
+    if groups.shape != identities.shape or groups.dtype.kind not in "iu":
+        raise BundleRefused(
+            f"{COHORT}: expected {len(identities)} whole numbers as groups, "
+            f"got {groups.dtype} {groups.shape}"
+        )
+    _, firsts = np.unique(identities, return_index=True)
+    kept: npt.NDArray[np.int64] = groups[np.sort(firsts)].astype(np.int64)
+    return kept
 
 
 def pack_inputs(side: Side, inputs: Sequence[Windows]) -> dict[str, npt.NDArray[np.generic]]:

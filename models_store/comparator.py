@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,9 @@ NORM_TOLERANCE = 1e-3
 MOST_WINDOWS = 64
 """How many windows of long samples go into one model run, where there are more than samples."""
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CPU = "CPUExecutionProvider"
+
+_PROVIDERS = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Comparator:
     """One or two encoders and a head, checked and ready to run.
 
     `cohorts` hold one embedding of each stranger as each side embeds it, float32 of shape
-    (m, dimension). `assets` are the text files that preparation reads, by name. Sessions are safe
+    (m, dimension); `cohort_groups` (m,) say which of them are of one kind, None if all are.
+    `assets` are the text files that preparation reads, by name. Sessions are safe
     to run from several threads.
     """
 
@@ -41,6 +45,7 @@ class Comparator:
     digest: str
     provider: str
     cohorts: Mapping[Side, Array]
+    cohort_groups: npt.NDArray[np.int64] | None
     limits: SampleLimits
     assets: Mapping[str, str]
     _sessions: Mapping[Side, Session]
@@ -156,14 +161,20 @@ def usable(embeddings: Array) -> npt.NDArray[np.bool_]:
     return result
 
 
+def runtime() -> ModuleType:
+    """Return ONNX Runtime, which only who runs a model loads."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - before the import, or it reports
+    import onnxruntime
+
+    return cast(ModuleType, onnxruntime)
+
+
 def open_session(name: str, model: bytes, device: Device, threads: int) -> Session:
     """Return a session over the bytes of an ONNX file, on the device asked for.
 
     `threads` bounds ONNX Runtime's own threads (0: one per core). Raises BundleRefused.
     """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 - must stand before the import; or it reports
-    import onnxruntime  # here, so that only who runs a model loads it
-
+    onnxruntime = runtime()
     available = onnxruntime.get_available_providers()
     if device == "cuda" and _PROVIDERS["cuda"] not in available:
         raise BundleRefused(f"{name}: device cuda is asked for, ONNX Runtime offers {available}")

@@ -1,7 +1,5 @@
 """The bundle's card: encoders, inputs, calibration, checksums."""
 
-import hashlib
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -23,6 +21,7 @@ Distance = Literal["cosine", "l2", "l1"]
 Rule = Literal["max", "mean", "centroid", "knn"]
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -116,7 +115,7 @@ class TextInput(_Card):
     """
 
     kind: Literal["text"] = "text"
-    tokenizer: str = "tokenizer.json"
+    tokenizer: FileName = "tokenizer.json"
     max_tokens: int = Field(ge=4, le=8192)
     overlap: int = Field(0, ge=0)
 
@@ -134,7 +133,7 @@ class Encoder(_Card):
     """One side of a comparator: which file embeds it, and what that file is given."""
 
     modality: Modality
-    file: str = "encoder.onnx"
+    file: FileName = "encoder.onnx"
     input: Input
 
     @model_validator(mode="before")
@@ -159,7 +158,7 @@ class Head(_Card):
     the index is the order of the head.
     """
 
-    file: str = "head.onnx"
+    file: FileName = "head.onnx"
     weight: float = Field(gt=0)
     bias: float
 
@@ -284,7 +283,7 @@ class Manifest(_Card):
     calibration_b: Calibration | None = None
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance = Provenance()
-    files: dict[str, Sha256]
+    files: dict[FileName, Sha256]
 
     @property
     def title(self) -> str:
@@ -316,19 +315,14 @@ class Manifest(_Card):
         return self
 
 
-def read_manifest(bundle: Path) -> tuple[Manifest, str]:
-    """Return the manifest of the bundle in a folder and its SHA-256 digest.
+def parse_manifest(content: bytes) -> Manifest:
+    """Return the manifest in the bytes of its file.
 
-    Raises BundleRefused if it is missing, not JSON, or not a manifest of this schema.
+    Raises BundleRefused if they are not JSON, or not a manifest of this schema.
     """
     try:
-        content = (bundle / MANIFEST_NAME).read_bytes()
-    except OSError as error:
-        raise BundleRefused(f"{MANIFEST_NAME} cannot be read: {error.strerror}") from error
-    try:
-        manifest = Manifest.model_validate_json(content)
+        return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise BundleRefused(f"{MANIFEST_NAME}: {where}: {first['msg']}") from error
-    return manifest, hashlib.sha256(content).hexdigest()

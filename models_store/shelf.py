@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_store.bundle import open_bundle
+from models_store.bundle import load_bundle
 from models_store.comparator import Comparator, Device
+from models_store.folder import MOST_BYTES, BundleFiles, read_bundle, shown
 from models_store.manifest import BundleRefused
 from models_store.sample import SampleLimits
+from models_store.trials import TrialLimits, try_bundles
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The comparators that can be served, by `name@version`, and the bundles that cannot."""
+    """The comparators that can be served, by `name@version`, and the bundles that cannot.
+
+    `warnings` tell of bundles that are served what is odd about their folders.
+    """
 
     comparators: dict[str, Comparator]
     refusals: tuple[Refusal, ...]
+    warnings: tuple[Refusal, ...] = ()
 
 
 def open_shelf(
@@ -34,22 +40,49 @@ def open_shelf(
     device: Device = "cpu",
     threads: int = 0,
     limits: SampleLimits = SampleLimits(),  # noqa: B008 - frozen
+    *,
+    most: int = MOST_BYTES,
+    trial: TrialLimits | None = None,
 ) -> Shelf:
-    """Open every `<name>/<version>/` under a folder; one that is refused leaves the others be."""
-    comparators: dict[str, Comparator] = {}
+    """Open every `<name>/<version>/` under a folder; one that is refused leaves the others be.
+
+    A bundle may have at most so many bytes. With a `trial`, each is tried in a process that may
+    be lost before any of it is loaded here.
+    """
+    read: dict[str, BundleFiles] = {}
     refusals = []
     for folder in sorted(path for path in root.glob("*/*") if path.is_dir()):
-        label = f"{folder.parent.name}/{folder.name}"
+        label = shown(f"{folder.parent.name}/{folder.name}")
         try:
-            comparator = open_bundle(folder, device, threads, limits)
+            given = read_bundle(folder, most)
         except BundleRefused as refused:
-            refusals.append(Refusal(label, str(refused)))
+            refusals.append(Refusal(label, shown(str(refused))))
             continue
-        if comparator.title == label.replace("/", "@"):
-            comparators[comparator.title] = comparator
+        if given.manifest.title == label.replace("/", "@"):
+            read[label] = given
         else:
-            refusals.append(Refusal(label, f"the manifest calls itself {comparator.title}"))
-    return Shelf(comparators, tuple(refusals))
+            refusals.append(Refusal(label, f"the manifest calls itself {given.manifest.title}"))
+    reasons = try_bundles(list(read.values()), trial) if trial else [None] * len(read)
+    comparators: dict[str, Comparator] = {}
+    for (label, given), reason in zip(read.items(), reasons, strict=True):
+        if reason is not None:
+            refusals.append(Refusal(label, reason))
+            continue
+        try:
+            comparators[given.manifest.title] = load_bundle(
+                given, device, threads, limits, tried=trial is not None
+            )
+        except BundleRefused as refused:
+            refusals.append(Refusal(label, shown(str(refused))))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one, others are served
+            refusals.append(Refusal(label, f"it cannot be loaded: {type(error).__name__}"))
+    warnings = [
+        Refusal(label, warning)
+        for label, given in read.items()
+        for warning in given.warnings
+        if given.manifest.title in comparators
+    ]
+    return Shelf(comparators, tuple(sorted(refusals, key=str)), tuple(warnings))
 
 
 def newest(comparators: dict[str, Comparator], name: str) -> Comparator | None:

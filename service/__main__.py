@@ -1,9 +1,15 @@
 """`python -m service`: serve until SIGTERM or SIGINT, then end what is in flight."""
 
 import asyncio
+import gc
+import os
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
+from threading import Timer
 
 import structlog
 import uvicorn
@@ -11,13 +17,19 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from models_store.confinement import leave_no_core
 from service.app import from_settings
 from service.embedded_redis import DataDirInUse, StoreDidNotStart
+from service.entrance import Entrance
+from service.floors import TooOld, check_floors
+from service.keys import KeysBroken
 from service.logs import configure_logging
 from service.protocol import BoundedProtocol
 from service.settings import Settings
 
-KEEP_ALIVE = 30  # seconds that an idle connection is kept
+SPARE_FILES = 200  # descriptors for other things than connections
+CUT_OFF = 0.5
+"""Seconds to answer those that are cut off, and as many to end what serves the service."""
 
 log = structlog.get_logger("kindred")
 
@@ -32,9 +44,11 @@ def main() -> int:
             sys.stderr.write(f"kindred: {f'KINDRED_{name}: ' if name else ''}{problem['msg']}\n")
         return 2
     configure_logging(settings.log_level)
+    leave_no_core(debuggers=settings.allow_debuggers)
     try:
+        check_floors()
         uvloop.run(_serve(settings))
-    except (DataDirInUse, StoreDidNotStart, OSError) as error:
+    except (DataDirInUse, KeysBroken, StoreDidNotStart, TooOld, OSError) as error:
         sys.stderr.write(f"kindred: {error}\n")
         return 3
     return 0
@@ -43,42 +57,106 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     listener = _listen(settings.host, settings.port)  # first: a port that is taken is told at once
     async with from_settings(settings) as app:
-        server = _Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=int(settings.drain_timeout),
-                http=BoundedProtocol,
-                ws="none",
-            ),
+        room = _room_for(settings.max_connections)
+        entrance = Entrance(settings, app.state.parts.telemetry, room)
+        config = uvicorn.Config(
             app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=partial(BoundedProtocol, entrance),  # type: ignore[arg-type]  # what makes one
+            ws="none",
         )
+        gc.collect()
+        gc.freeze()  # so that no collection walks what is there to stay: that took 0.1 s each time
+        server = _Server(config, app, entrance, settings.drain_delay, settings.drain_timeout)
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
         await server.serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that turns unready at the first signal, and exits 0 once it has drained."""
+    """Uvicorn that stops in steps, each bounded, and ends with status 0.
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    At the first signal it says that it is not ready and asks its clients to connect anew, which
+    should be elsewhere; after `delay` seconds it takes no connection any more; `timeout` seconds
+    after the signal it cuts off what is left. At the second signal it ends at once.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        entrance: Entrance,
+        delay: float,
+        timeout: float,
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._entrance = entrance
+        self._delay = min(delay, timeout)
+        self._timeout = timeout
+        self._begun = self._end = 0.0  # when it was told to end, and when all has to be over
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._drain, number)
+        watching = asyncio.create_task(self._entrance.watch())
         await self._serve(sockets)
+        watching.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        loop, tasks = asyncio.get_running_loop(), self.server_state.tasks
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._end):
+                await super().shutdown(sockets)
+        cut_off = len(tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_OFF)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # who does not read, or send
+        log.info("drained", seconds=round(loop.time() - self._begun, 3), cut_off=cut_off)
 
     def _drain(self, number: int) -> None:
+        if self._app.state.draining:
+            log.warning("ending at once", signal=signal.Signals(number).name)
+            os._exit(128 + number)  # a write is one script of the store: done, or not begun
         log.info("draining", signal=signal.Signals(number).name)
+        loop = asyncio.get_running_loop()
+        self._begun = loop.time()
+        self._end = self._begun + self._timeout
         self._app.state.draining = True
-        self.handle_exit(number, None)
+        self._entrance.connections.closing = True
+        delay = self._delay if number == signal.SIGTERM else 0
+        loop.call_later(delay, self.handle_exit, number, None)
+        _end_after(self._timeout + 2 * CUT_OFF)
+
+
+def _end_after(seconds: float) -> None:
+    """End this process then, if it is still there: a thread that computes cannot be cancelled.
+
+    What it would still do is nothing that is missed: all were answered, and snapshots are caches.
+    """
+    timer = Timer(seconds, os._exit, [0])
+    timer.daemon = True
+    timer.start()
+
+
+def _room_for(connections: int) -> int:
+    """Let this process open files for so many connections, or as many as it may; return those."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if files < wanted:
+        files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    room = min(connections, max(1, files - SPARE_FILES))
+    if room < connections:
+        log.warning("fewer connections than asked for", most=room, open_files=files)
+    return room
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from index import FaissGallery, Identifier
-from models_store import Comparator, SampleLimits, Shelf, newest, open_shelf
+from models_store import Comparator, SampleLimits, Shelf, TrialLimits, newest, open_shelf
 from service.access import Door
 from service.calibrations import of_bundle, others_of_bundle
 from service.decoding import Decoders
@@ -27,11 +27,16 @@ from service.evaluation_runs import EvaluationRuns
 from service.galleries import Galleries
 from service.identities import GalleryState, IdentityStore
 from service.imports import ImportLimits
+from service.keys import Keyring
+from service.migrations import MigrationStore
+from service.migrator import Migrator
 from service.problems import slugs
+from service.quotas import Questions
 from service.recogniser import Recogniser
+from service.redis_migrations import RedisMigrations
 from service.redis_store import RedisIdentityStore
 from service.replica import Replica
-from service.routes import Parts, router
+from service.routes import Parts, console, router, templates
 from service.settings import Settings, split
 from service.snapshots import Snapshots
 from service.stowing import Stowage
@@ -46,12 +51,14 @@ SHOW_EVERY = 1.0  # seconds between two updates of the gauges
 log = structlog.get_logger("kindred.app")
 
 
-def create_app(parts: Parts, door: Door, deadline: float) -> FastAPI:
+def create_app(parts: Parts, door: Door, deadline: float, body_timeout: float = 30.0) -> FastAPI:
     """Return the web application over parts that are ready; it needs no lifespan."""
     app = FastAPI(
         title="Kindred",
         version=importlib.metadata.version("kindred"),
         summary="Have we seen this before, and whose is it?",
+        docs_url=None,  # the framework's own pages load scripts from elsewhere
+        redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         exception_handlers={
             HTTPException: tell_framework_error,
@@ -61,7 +68,14 @@ def create_app(parts: Parts, door: Door, deadline: float) -> FastAPI:
     app.state.parts = parts
     app.state.draining = False
     app.include_router(router)
-    app.add_middleware(Edge, door=door, telemetry=parts.telemetry, deadline=deadline)
+    app.include_router(console.router)
+    app.add_middleware(
+        Edge,
+        door=door,
+        telemetry=parts.telemetry,
+        deadline=deadline,
+        body_timeout=body_timeout,
+    )
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -74,31 +88,31 @@ def create_app(parts: Parts, door: Door, deadline: float) -> FastAPI:
 @asynccontextmanager
 async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
     """Open everything that the settings name, and close it afterwards."""
+    keys = Keyring(
+        settings.keys, settings.keys_file, probes_per_identity=settings.probes_per_identity
+    )
     async with AsyncExitStack() as stack:
         shelf = _open_shelf(settings)
         server = None
-        if settings.redis_url is None:
+        url = settings.store_url()
+        if url is None:
             server = await stack.enter_async_context(EmbeddedRedis(settings.data_dir))
             url = server.url
-        else:
-            url = settings.redis_url.get_secret_value()
-        store = RedisIdentityStore(
-            DurableRedis(
-                url,
-                timeout=settings.store_timeout,
-                fsync="everysec" if settings.allow_everysec else "always",
-                replicas=settings.wait_replicas,
-                assert_durable=settings.assert_store_durable,
-            )
+        redis = DurableRedis(
+            url,
+            timeout=settings.store_timeout,
+            fsync="everysec" if settings.allow_everysec else "always",
+            replicas=settings.wait_replicas,
+            assert_durable=settings.assert_store_durable,
         )
+        store = RedisIdentityStore(redis, kept_bytes=settings.max_kept_bytes)
         stack.push_async_callback(store.close)
-        parts = await _assemble(settings, shelf, store, stack)
+        parts = await _assemble(settings, shelf, store, RedisMigrations(redis, store), stack)
         app = create_app(
             parts,
-            Door.with_keys(
-                settings.keys(), split(settings.allowed_hosts), any_host=settings.allow_keyless
-            ),
+            Door(keys, split(settings.allowed_hosts), any_host=settings.allow_keyless),
             settings.request_deadline,
+            settings.body_timeout,
         )
         galleries, telemetry = parts.recogniser.galleries, parts.telemetry
         stowage = parts.stowage
@@ -107,8 +121,10 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             stowage.run(),
             *([keep_rewriting(parts.store)] if settings.rewrite_store_log else []),
             galleries.follow(FOLLOW_EVERY),
+            parts.migrator.run(),
             _show(app, parts, settings.queue_length),
             telemetry.watch_event_loop(),
+            keys.follow(on_read=telemetry.keys),
             *([_supervise(server)] if server else []),
         ):
             task = asyncio.create_task(background)
@@ -117,7 +133,11 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 async def _assemble(
-    settings: Settings, shelf: Shelf, store: IdentityStore, stack: AsyncExitStack
+    settings: Settings,
+    shelf: Shelf,
+    store: IdentityStore,
+    migrations: MigrationStore,
+    stack: AsyncExitStack,
 ) -> Parts:
     def threads(name: str, count: int | None = None) -> Executor:
         return stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix=name))
@@ -125,7 +145,7 @@ async def _assemble(
     comparators = shelf.comparators
     default = _default(settings, comparators)
     telemetry = Telemetry(
-        routes=sorted({getattr(route, "path", "") for route in router.routes}),
+        routes=templates(),
         problems=slugs(),
         comparators=[
             ServedComparator(c.title, c.digest, c.provider, settings.device)
@@ -165,6 +185,7 @@ async def _assemble(
         searchers,
         settings.target_fpir,
         on_write=telemetry.store_write,
+        on_suspicion=settings.on_suspicion,
     )
     evaluator = Evaluator(
         recogniser,
@@ -197,6 +218,7 @@ async def _assemble(
         imports=ImportLimits(
             line=settings.max_upload_bytes,
             metadata=settings.max_metadata_bytes,
+            original=settings.max_file_bytes,
             strangers=settings.max_evaluation_embeddings,
         ),
         metadata_limit=settings.max_metadata_bytes,
@@ -210,6 +232,8 @@ async def _assemble(
             archive=settings.max_evaluation_bytes,
         ),
         evaluation_deadline=settings.evaluation_deadline,
+        questions=Questions(),
+        migrator=Migrator(store, migrations, recogniser, embedder, new_index),
     )
 
 
@@ -221,6 +245,7 @@ def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
         lambda: FaissGallery(manifest.dimension, manifest.distance),
         comparator.score,
         comparator.cohorts[probes],
+        cohort_groups=comparator.cohort_groups,
         rule=state.settings.rule or manifest.calibration_of(probes).rule,
         posterior=posterior,
         genuine=genuine,
@@ -238,11 +263,20 @@ def _open_shelf(settings: Settings) -> Shelf:
         channels=settings.max_audio_channels,
         characters=settings.max_characters,
     )
-    shelf = open_shelf(settings.models_store, settings.device, settings.threads, limits)
+    shelf = open_shelf(
+        settings.models_store,
+        settings.device,
+        settings.threads,
+        limits,
+        most=settings.max_bundle_bytes,
+        trial=TrialLimits(settings.bundle_seconds, settings.bundle_memory),
+    )
     for comparator in shelf.comparators.values():
         log.info("comparator served", comparator=comparator.title, provider=comparator.provider)
     for refusal in shelf.refusals:
         log.error("bundle refused", bundle=refusal.bundle, reason=refusal.reason)
+    for warning in shelf.warnings:
+        log.warning("bundle in doubt", bundle=warning.bundle, reason=warning.reason)
     return shelf
 
 

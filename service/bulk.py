@@ -33,7 +33,8 @@ async def enroll_lines(
 ) -> AsyncIterator[bytes]:
     """Yield one JSON line for each line that came, in order.
 
-    `{"line", "identity", "outcome": "added" | "duplicate", "id", "version"}`, or
+    `{"line", "identity", "outcome": "added" | "duplicate", "id", "version"}`, with
+    `warnings` if there are any, or
     `{"line", "outcome": "failed", "problem"}`. A line that fails does not stop the others; a body
     that passes a limit does, and the last answer is then of the first line that was not enrolled.
     `on_outcome` is told `added`, `duplicate` or `refused` for each.
@@ -69,12 +70,14 @@ async def _enroll_line(
             log.exception("defect", error=type(error).__name__)
         return _failed(error)
     (kept,) = done.samples
-    return {
+    answer = {
         "identity": said.identity,
         "outcome": kept.outcome,
         "id": str(kept.id),
         "version": done.version,
     }
+    odd = done.warnings if kept.outcome == "added" else []
+    return answer | ({"warnings": odd} if odd else {})
 
 
 def _answer(number: int, answer: dict[str, Any]) -> bytes:

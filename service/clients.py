@@ -10,6 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 T = TypeVar("T")
 
 
+class ReceiveTimeout(Exception):
+    """The client took too long to send its request."""
+
+
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Return what the work comes to, or cancel it and raise ClientDisconnect if nobody waits.
 

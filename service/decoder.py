@@ -28,11 +28,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from models_store.confinement import end_with, leave_no_core
 from models_store.image import thumbnail
 from models_store.manifest import ImageInput, Input
 from models_store.preparation import Windows, preparation
 from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable
-from service.confined import end_with
 
 REQUEST = struct.Struct("!BHI")  # task, number of the preparation, bytes of the sample
 ANSWER = struct.Struct("!BI")  # outcome, bytes that follow
@@ -115,6 +115,7 @@ def main() -> None:
     """Load, then fork a decoder for each channel, until the service ends."""
     parent, seconds, memory = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     end_with(parent)
+    leave_no_core()
     os.setpgid(0, 0)  # a Ctrl-C in the terminal is the service's to answer
     control = socket.socket(fileno=sys.stdin.fileno())
     tasks = _read_tasks(control)
@@ -193,7 +194,6 @@ def _confine(channel: socket.socket, memory: int) -> socket.socket:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + memory, now + memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     return socket.socket(fileno=0)
 

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 from typing import Any, Final, Literal
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -17,8 +18,11 @@ from service.identities import (
     GalleryExists,
     IdempotencyKeyReused,
     ImportBroken,
+    MigrationConflict,
     ModelMismatch,
     NotDurable,
+    OriginalsFull,
+    OriginalsMissing,
     OutOfStep,
     StoreError,
     StoreFull,
@@ -27,13 +31,15 @@ from service.identities import (
     StoreUnavailable,
     UnknownGallery,
     UnknownIdentity,
+    UnknownMigration,
     UnknownSample,
 )
+from service.sentinels import SCHEME, Address, Sentinels, ToPrimary
 
 Word = str | bytes | int
 
-# What the server, or one of our scripts, answers by its first word, and what that is to us.
-# Whatever else it says (NOAUTH, NOPERM, CLUSTERDOWN, MOVED, …), it is of no use: unavailable.
+# What the server, or one of our scripts, answers by its first words, and what that is to us.
+# Whatever else it may say, it is of no use, and what became of a write is not known: unavailable.
 _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "UNKNOWNGALLERY": UnknownGallery,
     "UNKNOWNIDENTITY": UnknownIdentity,
@@ -42,6 +48,10 @@ _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "MODELMISMATCH": ModelMismatch,
     "IDEMPOTENCYKEYREUSED": IdempotencyKeyReused,
     "IMPORTBROKEN": ImportBroken,
+    "ORIGINALSFULL": OriginalsFull,
+    "ORIGINALSMISSING": OriginalsMissing,
+    "UNKNOWNMIGRATION": UnknownMigration,
+    "MIGRATIONCONFLICT": MigrationConflict,
     "OUTOFSTEP": OutOfStep,
     "BUSY": StoreNotReady,
     "MASTERDOWN": StoreNotReady,
@@ -50,8 +60,17 @@ _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "MISCONF Errors writing to the AOF": StoreFull,
     "MISCONF": StoreReadOnly,
     "OOM": StoreFull,
+    "NOAUTH": StoreUnavailable,
+    "WRONGPASS": StoreUnavailable,
+    "NOPERM": StoreUnavailable,
+    "CLUSTERDOWN": StoreUnavailable,
+    "MOVED": StoreUnavailable,
+    "ASK": StoreUnavailable,
+    "CROSSSLOT": StoreUnavailable,
+    "max number of clients": StoreUnavailable,
 }
 _POLL: Final = 0.1  # seconds between two looks at a rewrite
+LOOK_EVERY: Final = 1.0  # seconds between two questions to the Sentinels
 _OLDEST: Final = (7, 0)  # the first with script flags: a script is refused before its first write
 
 
@@ -81,6 +100,8 @@ class Script:
 class DurableRedis:
     """Commands and scripts on one server, version 7.0 or newer (Valkey included).
 
+    `url` is what redis-py takes, or names the Sentinels of a primary, see `sentinels`: then the
+    server is whom they name, asked once a second, and at least one replica must have a write.
     `timeout` (seconds) bounds each wait: for a connection, for an answer, for the barrier.
     `fsync` is what the server's `appendfsync` must at least be, and `replicas` how many replicas
     must have a write before it counts. `assert_durable` says that the former was seen to by other
@@ -97,17 +118,29 @@ class DurableRedis:
         assert_durable: bool = False,
         connections: int = 16,
     ) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
+        options: dict[str, Any] = {
+            "max_connections": connections,
+            "timeout": timeout,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
             # By default the library sends a write again after a timeout: it is then done twice.
-            retry=Retry(NoBackoff(), retries=0),
-            protocol=2,
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+            "retry": Retry(NoBackoff(), retries=0),
+            "protocol": 2,
+        }
+        self._sentinels = Sentinels(url, timeout) if url.startswith(f"{SCHEME}:") else None
+        if self._sentinels is None:
+            self._pool = BlockingConnectionPool.from_url(url, **options)
+        else:
+            self._pool = BlockingConnectionPool(
+                connection_class=ToPrimary,
+                sentinels=self._sentinels,
+                **self._sentinels.server,
+                **options,
+            )
+            replicas = max(1, replicas)  # or what an old primary took would be lost with it
+        self._primary: Address | None = None  # whom the Sentinels named last
+        self._asked = -LOOK_EVERY  # when that was, of `monotonic`
+        self._redis: Redis = Redis.from_pool(self._pool)
         # Shorter than we listen, for the server looks at its clock ten times a second only.
         self._barrier_ms = int(1000 * max(timeout / 2, timeout - 0.5))
         self._fsync = fsync
@@ -123,6 +156,7 @@ class DurableRedis:
     async def read_together(self, *commands: Sequence[Word]) -> list[Any]:
         """Return the answers to commands between which nothing else happens."""
         with _our_errors():
+            await self._follow_sentinels()
             async with self._redis.pipeline(transaction=True) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
@@ -180,8 +214,22 @@ class DurableRedis:
     async def close(self) -> None:
         """Give back every connection."""
         await self._redis.aclose()
+        if self._sentinels is not None:
+            await self._sentinels.close()
+
+    async def _follow_sentinels(self) -> None:
+        """Leave the server that the Sentinels do not name any more, although it still answers."""
+        if self._sentinels is None or monotonic() - self._asked < LOOK_EVERY:
+            return
+        self._asked = monotonic()
+        with suppress(RedisError):  # what is written before one answers, the barrier judges
+            primary = await self._sentinels.primary()
+            if primary != self._primary:
+                self._primary, self._barrier = primary, None
+                await self._pool.disconnect(inuse_connections=False)
 
     async def _ask(self, *command: Word) -> Any:
+        await self._follow_sentinels()
         return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py gives it no types
 
     async def _write(self, *command: Word) -> Any:
@@ -189,6 +237,7 @@ class DurableRedis:
 
         The barrier vouches only for what its own connection wrote.
         """
+        await self._follow_sentinels()
         barrier = self._barrier
         if barrier is None:
             barrier = self._barrier = await self._choose_barrier()
@@ -252,6 +301,9 @@ def _reasons(info: Mapping[str, Any]) -> list[str]:
     faults = {
         f"its version is {info['redis_version']}, older than 7.0": version < _OLDEST,
         f"it is a {info['role']}, not a master": info["role"] != "master",
+        "it is a node of a cluster, whose slots may move; one server or Sentinels are served": (
+            info.get("cluster_enabled") == 1
+        ),
         "it keeps no append-only file": info["aof_enabled"] != 1,
         "its last write to the append-only file failed": info["aof_last_write_status"] != "ok",
         f"it may evict keys ({policy})": policy != "noeviction",
@@ -278,3 +330,9 @@ def _our_errors() -> Iterator[None]:
         if isinstance(error, BusyLoadingError):
             raise StoreNotReady("the store is still reading its data") from error
         raise StoreUnavailable(f"the store does not answer ({type(error).__name__})") from error
+    except RuntimeError as error:
+        # What uvloop says of a connection that is closed while it is written to; the library lets
+        # it through.
+        if "is closed" not in str(error):
+            raise
+        raise StoreUnavailable("the store closed the connection") from error

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import perf_counter
@@ -15,8 +16,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import Door
+from service.access import Door, Forbidden, Unauthenticated
+from service.admission import PLACE, Place
+from service.batching import Overloaded
+from service.clients import ReceiveTimeout
+from service.galleries import NotReady
 from service.identities import NotDurable
+from service.keys import Caller, OutOfScope
 from service.logs import request_line
 from service.parameters import InvalidParameter
 from service.problems import (
@@ -32,9 +38,13 @@ from service.problems import (
     kind_of,
     problem_of,
 )
+from service.quotas import QuotaExceeded
 from service.telemetry import OTHER, Telemetry
 
 BARRIER_MISSED = PROBLEMS[NotDurable].slug
+CUT_OFF = "the service stops; what was being written may or may not be kept"
+SLOWEST_SENDER = 1024  # bytes of a body that buy a client another second to send the rest in
+REFUSED = (Unauthenticated, Forbidden, OutOfScope, QuotaExceeded)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,25 +66,39 @@ log = structlog.get_logger("kindred.edge")
 class Edge:
     """ASGI middleware: what holds for every request, whatever its route."""
 
-    def __init__(self, app: ASGIApp, door: Door, telemetry: Telemetry, deadline: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        door: Door,
+        telemetry: Telemetry,
+        deadline: float,
+        body_timeout: float,
+    ) -> None:
         self._app = app
         self._door = door
         self._telemetry = telemetry
         self._deadline = deadline
+        self._body_timeout = body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever goes wrong is answered with a problem."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = _Call(scope, receive, send)
+        call = _Call(scope, receive, send, self._body_timeout)
         scope["state"] = {"facts": Facts(), "request_id": call.id}
-        with self._telemetry.in_progress():
+        with self._telemetry.in_progress(), call.place or nullcontext():
             try:
-                self._door.check(scope["method"], scope["path"], call.headers)
-                await self._within_deadline(scope, call)
+                call.demand_room()
+                with self._door.admit(
+                    scope["method"], scope["path"], call.headers, lambda: call.body_bytes
+                ) as scope["state"]["caller"]:
+                    await self._within_deadline(scope, call)
             except ClientDisconnect:
                 pass  # nobody is left to be told
+            except asyncio.CancelledError:
+                if call.place is None or not call.place.left:
+                    await self._answer(call, NotReady(CUT_OFF))  # the service stops
             except Exception as error:  # noqa: BLE001 - the last resort of every route
                 await self._answer(call, error)
         self._tell(call)
@@ -86,6 +110,8 @@ class Edge:
                 scope["state"]["deadline"] = deadline
                 await self._app(scope, call.receive, call.send)
         except TimeoutError as error:
+            if call.receiving:
+                raise ReceiveTimeout("expected the whole body sooner") from error
             seconds = round((deadline.when() or begun) - begun, 1)  # a route may have moved it
             raise DeadlineExceeded(f"expected an answer within {seconds:g} s") from error
 
@@ -93,12 +119,15 @@ class Edge:
         kind = kind_of(error)
         if kind is INTERNAL:
             log.error("defect", id=call.id, error=type(error).__name__, exc_info=error)
+        if isinstance(error, REFUSED):
+            self._telemetry.access_refused(error.reason)
         if call.status is None:
             response = problem_response(error, call.id)
             await response(call.scope, call.receive, call.send)
 
     def _tell(self, call: "_Call") -> None:
         facts: Facts = call.scope["state"]["facts"]
+        caller: Caller | None = call.scope["state"].get("caller")
         seconds = perf_counter() - call.started
         route = getattr(call.scope.get("route"), "path", OTHER)
         status = call.status or 499  # the client left before there was an answer
@@ -108,6 +137,8 @@ class Edge:
             self._telemetry.stage(stage, duration)
         for failure in facts.failures.values():
             self._telemetry.problem(kind_of(failure).slug)
+            if isinstance(failure, REFUSED):
+                self._telemetry.access_refused(failure.reason)
         if call.problem:
             self._telemetry.problem(call.problem)
         if call.problem == BARRIER_MISSED:
@@ -118,6 +149,7 @@ class Edge:
             route=route,
             status=status,
             ms=seconds * 1000,
+            caller=caller.name if caller else None,
             comparator=facts.comparator,
             gallery=facts.gallery and self._telemetry.gallery_label(facts.gallery),
             problem=call.problem,
@@ -131,8 +163,12 @@ class Edge:
 class _Call:
     """One request on its way: counts what comes in, and marks what goes out with its id."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_timeout: float) -> None:
         self.scope = scope
+        self.place: Place | None = scope.get(PLACE)
+        self.receiving = False  # whether the client is waited for to send its body
+        self._patience = body_timeout  # seconds that it may still be waited for
+        self._whole = False
         self.headers = Headers(scope=scope)
         asked = self.headers.get("x-request-id", "")
         self.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
@@ -145,15 +181,34 @@ class _Call:
         self._send = send
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        if self._whole:
+            return await self._receive()
+        begun, self.receiving = perf_counter(), True
+        try:
+            async with asyncio.timeout(max(self._patience, 0)):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise ReceiveTimeout("expected the whole body sooner") from error
+        now, self.receiving = perf_counter(), False
         if message["type"] == "http.request":
-            self.body_bytes += len(message.get("body", b""))
-            self.received = perf_counter() - self.started
+            size = len(message.get("body", b""))
+            self.body_bytes += size
+            self._patience -= now - begun - size / SLOWEST_SENDER
+            self.received = now - self.started
+            self._whole = not message.get("more_body", False)
+            self.demand_room()
         return message
+
+    def demand_room(self) -> None:
+        """Raise Overloaded if so many came at the same time that this one has to leave."""
+        if self.place is not None and self.place.crowded:
+            raise Overloaded("as much work waits as is done in the time that a request may wait")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.place is not None:
+                self.place.answered = self.status in (HTTPStatus.OK, HTTPStatus.CREATED)
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self.id
             headers["X-Content-Type-Options"] = "nosniff"
@@ -165,7 +220,10 @@ class _Call:
 def problem_response(error: Exception, request_id: str) -> Response:
     """Return the response that tells a problem."""
     kind = kind_of(error)
-    return _response(kind, problem_of(error, f"urn:request:{request_id}"))
+    response = _response(kind, problem_of(error, f"urn:request:{request_id}"))
+    if isinstance(error, QuotaExceeded):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 async def tell_framework_error(request: Request, error: Exception) -> Response:
@@ -186,6 +244,8 @@ def _response(kind: Kind, problem: Problem) -> Response:
     headers = {"X-Problem": kind.slug}  # for the edge, which takes it off
     if kind.retry_after is not None:
         headers["Retry-After"] = str(kind.retry_after)
+    if kind.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     body = problem.model_dump_json(exclude_none=True)

@@ -38,6 +38,16 @@ class EmbeddedSamples:
     failures: dict[int, Exception]
     timings: Timings
 
+    def without(self, refused: Mapping[int, Exception]) -> "EmbeddedSamples":
+        """Return the same without the samples of these indices, for these reasons."""
+        kept = [row for row, index in enumerate(self.indices) if index not in refused]
+        return EmbeddedSamples(
+            [self.indices[row] for row in kept],
+            self.embeddings[kept],
+            self.failures | dict(refused),
+            self.timings,
+        )
+
     def demand_some(self) -> None:
         """Raise the first failure if no sample is left."""
         if not self.indices and self.failures:

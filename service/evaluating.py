@@ -1,13 +1,14 @@
 """Evaluate: labelled samples → what the comparator makes of them."""
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -85,6 +86,12 @@ class Evaluator:
         self._workers = workers
         self._bundles = bundles.resolve()
 
+    def over(self, recogniser: Recogniser) -> Self:
+        """Return the same over another recogniser: one that sees as a caller does."""
+        same = copy.copy(self)
+        same._recogniser = recogniser
+        return same
+
     async def evaluate(
         self,
         samples: list[Given],
@@ -153,7 +160,7 @@ class Evaluator:
         if gallery is None:
             model, replica = self._recogniser.comparator(comparator), None
         else:
-            replica = self._recogniser.galleries.get(gallery)
+            replica = self._recogniser.gallery(gallery)
             model = replica.comparator
             if comparator and self._recogniser.comparator(comparator) is not model:
                 raise InvalidParameter("comparator", "expected that of the gallery, or none")

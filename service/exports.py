@@ -4,12 +4,13 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from models_store import Sample
 from service.identities import (
     Embedding,
     GalleryState,
@@ -23,13 +24,15 @@ from service.identities import (
 
 FORMAT = 1
 ROUNDS = 1000  # how often what changed meanwhile is read again before it is given up
+ORIGINALS = 8  # samples as they were sent in one read, for each may be of megabytes
 Line = dict[str, Any]
 
 
 async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[bytes]:
     """Yield a gallery as it is when the last line is sent, some lines at a time.
 
-    First `{"gallery": …}`; `{"identity": …}` for each, with its samples; `{"cohort": …}` and a
+    First `{"gallery": …}`; `{"identity": …}` for each, with its samples, and an `{"original": …}`
+    behind it for each that is kept as it was sent; `{"cohort": …}` and a
     `{"stranger": …}` for each of its own; last `{"end": …}`, with counts and the SHA-256 of all
     bytes before it. What changes meanwhile is told again, and what is told last holds:
     `{"gone": number}` is of an identity that is no more.
@@ -41,14 +44,25 @@ async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[byte
         checksum.update(lines)
         return lines
 
+    async def kept_originals(identities: Sequence[KeptIdentity]) -> AsyncIterator[list[Line]]:
+        for identity in identities if state.settings.keep_samples else ():
+            ids = [sample.id for sample in identity.samples]
+            for start in range(0, len(ids), ORIGINALS):
+                some = ids[start : start + ORIGINALS]
+                sent = await store.originals(gallery, identity.number, some)
+                pairs = zip(some, sent, strict=True)
+                yield [_original(identity.number, id_, one) for id_, one in pairs if one]
+
     state = await store.gallery(gallery)
     yield written([_about(state)])
     try:
         async for identities in store.everything(gallery, state.position):
             yield await asyncio.to_thread(written, map(_identity, identities))
+            async for originals in kept_originals(identities):
+                yield await asyncio.to_thread(written, originals)
         position, cohort_changed, strangers = state.position, True, 0
         for _ in range(ROUNDS):
-            if cohort_changed and (own := await store.cohort(gallery)):
+            if cohort_changed and (own := await store.cohort(gallery, position)):
                 strangers = len(own.identities)
                 yield await asyncio.to_thread(written, _cohort(own))
             changes = await store.changes(gallery, position)
@@ -59,6 +73,8 @@ async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[byte
                 gone = sorted(numbers - {identity.number for identity in kept})
                 told = chain(({"gone": number} for number in gone), map(_identity, kept))
                 yield await asyncio.to_thread(written, told)
+                async for originals in kept_originals(kept):
+                    yield await asyncio.to_thread(written, originals)
                 position = Position(position.lineage, changes[-1].version, changes[-1].hash)
             elif (state := await store.gallery(gallery)).position == position:
                 yield _written({"end": _end(state, strangers) | {"sha256": checksum.hexdigest()}})
@@ -88,6 +104,12 @@ def _identity(identity: KeptIdentity) -> Line:
     about = {"number": identity.number, "name": identity.name}
     about["created"] = _moment(identity.created)
     return {"identity": about | {"metadata": identity.metadata, "samples": samples}}
+
+
+def _original(number: int, sample: int, sent: Sample) -> Line:
+    content = base64.b64encode(sent.content).decode()
+    about = {"identity": number, "sample": sample, "modality": sent.modality}
+    return {"original": about | {"content": content}}
 
 
 def _cohort(own: StoredCohort) -> Iterable[Line]:

@@ -56,8 +56,17 @@ def _in_digits(value: Any) -> Any:
 
 
 def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
-    """Raise TooLarge if the metadata is more than `limit` bytes of JSON."""
-    if metadata is not None and len(json.dumps(metadata, ensure_ascii=False).encode()) > limit:
+    """Raise TooLarge if the metadata is more than `limit` bytes of JSON.
+
+    Raises InvalidParameter if it is no text that can be written.
+    """
+    if metadata is None:
+        return
+    try:
+        size = len(json.dumps(metadata, ensure_ascii=False).encode())
+    except UnicodeEncodeError as error:
+        raise InvalidParameter("metadata", "expected text without lone surrogates") from error
+    if size > limit:
         raise TooLarge(f"expected metadata of at most {limit} bytes")
 
 
@@ -121,8 +130,9 @@ class EmbedFields(RequestFields):
 class GalleryFields(RequestFields):
     """Body of `POST /galleries`.
 
-    `references` is the side of the comparator that embeds what is enrolled; the other side embeds
-    what is asked about. Where both have one encoder it makes no difference.
+    `keep_samples` keeps what is uploaded beside its embedding, so that the gallery can be migrated
+    to another comparator. `references` is the side of the comparator that embeds what is enrolled;
+    the other side embeds what is asked about. Where both have one encoder it makes no difference.
     """
 
     name: GalleryName
@@ -130,8 +140,26 @@ class GalleryFields(RequestFields):
     rule: Rule | None = None
     target_fpir: Rate | None = None
     prior_known: Rate | None = None
-    keep_samples: Literal[False] = False  # keeping them is not built yet
+    keep_samples: bool = False
     references: Literal["a", "b"] = "b"
+
+
+class MigrateFields(RequestFields):
+    """Body of `POST /galleries/{gallery}/migrate`.
+
+    `switch: auto` puts the new comparator in force as soon as it is ready; with `leave_behind`
+    even if it cannot embed some samples.
+    """
+
+    comparator: str
+    switch: Literal["asked", "auto"] = "asked"
+    leave_behind: bool = False
+
+
+class SwitchFields(RequestFields):
+    """Body of `…/migration/switch` and `…/migration/rollback`, if there is one."""
+
+    leave_behind: bool = False
 
 
 class EnrollFields(RequestFields):

@@ -15,6 +15,7 @@ from service.identities import (
     GalleryState,
     IdentityStore,
     ModelMismatch,
+    OutOfStep,
     StoreError,
     UnknownGallery,
 )
@@ -53,6 +54,7 @@ class Galleries:
         self._new_index = new_index
         self._executor = executor
         self._replicas: dict[str, Replica] = {}
+        self._changing: dict[str, asyncio.Task[None]] = {}
         self._unserved: dict[str, str] = {}  # gallery → the comparator that is not served here
         self._turn = asyncio.Lock()
         self._findings: list[str] = []
@@ -116,10 +118,16 @@ class Galleries:
             )
 
     async def take_in(self, state: GalleryState) -> Replica:
-        """Serve a gallery that was just made here."""
+        """Serve a gallery that was just made or changed here."""
         async with self._turn:
             await self._take_in(state)
+        await self.changed(state.settings.name)
         return self.get(state.settings.name)
+
+    async def changed(self, name: str) -> None:
+        """Wait until a gallery that gets another comparator here answers by it."""
+        if task := self._changing.get(name):
+            await asyncio.shield(task)
 
     async def drop(self, name: str) -> None:
         """Serve a gallery no more that was just deleted here; `default` is there again, empty."""
@@ -140,7 +148,8 @@ class Galleries:
             if self._vanished:
                 return
             for state in states:
-                with contextlib.suppress(UnknownGallery):  # deleted since it was listed
+                # Deleted since it was listed, or made anew: that is for the next time.
+                with contextlib.suppress(UnknownGallery, OutOfStep):
                     await self._take_in(state)
             for name in self._replicas.keys() - {state.settings.name for state in states}:
                 del self._replicas[name]
@@ -170,16 +179,42 @@ class Galleries:
         comparator = self._by_digest.get(settings.digest)
         if comparator is None:
             self._unserved[settings.name] = settings.comparator
+            self._replicas.pop(settings.name, None)  # of the comparator that it had before
             return
         replica = self._replicas.get(settings.name)
         if replica is None:
-            self._replicas[settings.name] = await Replica.load(
-                self._store,
-                state,
-                comparator,
-                self._new_index,
-                self._executor,
-                self._snapshots,
-            )
+            replica = self._replicas[settings.name] = await self._load(state, comparator)
+        elif replica.comparator is not comparator:
+            self._change_comparator(state, comparator)
+            replica.beside = comparator
+            return
         elif replica.position != state.position:
             await replica.catch_up(self._store)
+        replica.beside = self._by_digest.get(state.beside or "")
+
+    def _change_comparator(self, state: GalleryState, comparator: Comparator) -> None:
+        """Read a gallery by another comparator; the one before answers until that is done."""
+        name = state.settings.name
+        if name not in self._changing:
+            task = asyncio.create_task(self._read_by(state, comparator))
+            self._changing[name] = task
+            task.add_done_callback(lambda _: self._changing.pop(name))
+
+    async def _read_by(self, state: GalleryState, comparator: Comparator) -> None:
+        name = state.settings.name
+        try:
+            changed = await self._load(state, comparator)
+            now = await self._store.gallery(name)
+        except (StoreError, UnknownGallery, OutOfStep) as error:
+            log.warning("reading by another comparator failed", error=type(error).__name__)
+        except Exception:
+            log.exception("reading by another comparator failed; it is tried again")
+        else:
+            if now.settings.digest == comparator.digest and name in self._replicas:
+                changed.beside = self._by_digest.get(now.beside or "")
+                self._replicas[name] = changed
+
+    async def _load(self, state: GalleryState, comparator: Comparator) -> Replica:
+        return await Replica.load(
+            self._store, state, comparator, self._new_index, self._executor, self._snapshots
+        )

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import Rule
-from models_store import Side
+from models_store import Sample, Side
 
 Embedding = NDArray[np.float32]  # (d,), or (n, d) for n of them
 Metadata = Mapping[str, object]  # a JSON object
-Operation = Literal["enroll", "forget-identity", "forget-sample", "describe", "cohort"]
+Operation = Literal[
+    "enroll", "forget-identity", "forget-sample", "describe", "cohort", "migration"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class GalleryState:
     last_sample: int  # the highest id ever given to a sample here
     erased: int  # the version of the last change that took something away; 0: none has
     rewritten: int  # … and of the last that is out of the store's append-only file too
+    kept_bytes: int = 0  # of what clients sent, where the settings let it be kept
+    beside: str | None = None  # digest of its second comparator, while it has one
 
     @property
     def version(self) -> int:
@@ -76,6 +80,8 @@ class NewSample:
 
     fingerprint: str  # SHA-256 of the sample's content, in hex: the same bytes are one sample
     embedding: Embedding  # (d,)
+    beside: Embedding | None = None  # by the gallery's second comparator, while it has one
+    original: Sample | None = None  # to be kept, where the gallery's settings let it be
 
     def __post_init__(self) -> None:
         if len(bytes.fromhex(self.fingerprint)) != hashlib.sha256().digest_size:
@@ -92,11 +98,15 @@ class Enrollment:
     samples: Sequence[NewSample]
     metadata: Metadata | None = None  # None keeps what the identity has
     idempotency_key: str | None = None
+    beside: str | None = None  # the model of the embeddings beside these
 
     @property
     def payload(self) -> str:
-        """A SHA-256 of what is asked for: the same key with another payload is refused."""
-        asked = [self.digest, self.identity, metadata_json(self.metadata)]
+        """A SHA-256 of what is asked for: the same key with another payload is refused.
+
+        By which model it was embedded is not asked for, and may have changed since.
+        """
+        asked = [self.identity, metadata_json(self.metadata)]
         asked += [sample.fingerprint for sample in self.samples]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
@@ -112,12 +122,14 @@ class Change:
     digest: str  # the model of the gallery
     previous: str  # hash of the change before
     hash: str
+    at: str = ""  # µs since 1970; '' in logs of before there was such a field
 
     def is_intact(self) -> bool:
         """Whether `hash` is the hash of this entry and of what came before it."""
         samples = " ".join(map(str, self.samples))
         sealed = f"{self.previous}|{self.version}|{self.operation}|{self.identity}|{samples}"
-        digest = hashlib.sha1(f"{sealed}|{self.digest}".encode(), usedforsecurity=False)
+        sealed += f"|{self.digest}" + (f"|{self.at}" if self.at else "")
+        digest = hashlib.sha1(sealed.encode(), usedforsecurity=False)
         return digest.hexdigest() == self.hash
 
 
@@ -234,6 +246,29 @@ class IdempotencyKeyReused(Exception):
     """The key was used before, for another payload."""
 
 
+class OriginalsFull(Exception):
+    """The gallery would keep more bytes of samples than it may."""
+
+
+class OriginalsMissing(Exception):
+    """Another comparator cannot embed samples of these identities: there is nothing to embed.
+
+    `identities` are the first of them, by name.
+    """
+
+    def __init__(self, message: str, identities: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.identities = list(identities)
+
+
+class UnknownMigration(LookupError):
+    """The gallery has one comparator, and is to get no other."""
+
+
+class MigrationConflict(Exception):
+    """A migration is not where it must be for that."""
+
+
 class ImportBroken(Exception):
     """What was staged is not what was sent; nothing of it is kept."""
 
@@ -299,7 +334,8 @@ class IdentityStore(Protocol):
     async def enroll(self, enrollment: Enrollment) -> Enrolled:
         """Keep samples under an identity: all of them, or none.
 
-        Raises `ModelMismatch` and `IdempotencyKeyReused`. Keys are remembered for 24 hours.
+        Raises `ModelMismatch`, `OriginalsFull` and `IdempotencyKeyReused`. Keys are remembered for
+        24 hours. An original is also kept of a sample that is there without.
         """
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
@@ -319,8 +355,8 @@ class IdentityStore(Protocol):
     async def put_cohort(self, gallery: str, digest: str, cohort: StoredCohort) -> Change:
         """Replace the gallery's own strangers, or raise `ModelMismatch`."""
 
-    async def cohort(self, gallery: str) -> StoredCohort | None:
-        """Return the gallery's own strangers; None when it has none of its own."""
+    async def cohort(self, gallery: str, at: Position) -> StoredCohort | None:
+        """Return the own strangers of that lineage; None when it has none of its own."""
 
     async def identity(self, gallery: str, name: str) -> StoredIdentity:
         """Return one identity, or raise `UnknownIdentity`."""
@@ -360,6 +396,11 @@ class IdentityStore(Protocol):
     ) -> list[KeptIdentity]:
         """Return all that is kept of these identities now; one that is gone is not listed."""
 
+    async def originals(
+        self, gallery: str, identity: int, samples: Sequence[int]
+    ) -> list[Sample | None]:
+        """Return what clients sent of samples of an identity; None of one that is not kept."""
+
     async def begin_import(self, gallery: str) -> str:
         """Return a lineage in which a gallery can be built unseen."""
 
@@ -369,6 +410,15 @@ class IdentityStore(Protocol):
         """Keep identities in that lineage by number, in place of what is there; None: gone.
 
         Raises `ImportBroken` if a name or a sample of an identity is there twice.
+        """
+
+    async def stage_originals(
+        self, gallery: str, lineage: str, originals: Mapping[tuple[int, int], Sample]
+    ) -> None:
+        """Keep what clients sent in that lineage, by identity number and sample id.
+
+        An identity that is staged again has none until it is told anew. Raises `ImportBroken`
+        where there is no such sample, `OriginalsFull`.
         """
 
     async def stage_cohort(self, gallery: str, lineage: str, cohort: StoredCohort) -> None:

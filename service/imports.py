@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models_store import Comparator, Degenerate, WrongDimension
+from models_store import Comparator, Degenerate, Modality, Sample, WrongDimension
 from models_store.comparator import Array
 from service.exports import FORMAT
 from service.fields import GalleryFields, IdentityName, bound_metadata
@@ -45,10 +45,11 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True, slots=True)
 class ImportLimits:
-    """What an import may hold: bytes of a line and of an identity's metadata; strangers."""
+    """What an import may hold: bytes of a line, of metadata, of an original; strangers."""
 
     line: int
     metadata: int
+    original: int
     strangers: int
 
 
@@ -81,6 +82,13 @@ class _Identity(_Part):
     samples: list[_Sample]
 
 
+class _Original(_Part):
+    identity: Number
+    sample: Number
+    modality: Modality | None
+    content: str
+
+
 class _Cohort(_Part):
     strangers: Number
     calibration: str | None
@@ -107,6 +115,7 @@ class _Line(_Part):
     gallery: _About | None = None
     identity: _Identity | None = None
     gone: Number | None = None
+    original: _Original | None = None
     cohort: _Cohort | None = None
     stranger: _Stranger | None = None
     end: _End | None = None
@@ -135,8 +144,10 @@ async def import_lines(
     try:
         async for lines in batches:
             staged = await asyncio.to_thread(reading.read, lines)
-            if staged:
-                await store.stage(gallery, lineage, staged)
+            if staged.identities:
+                await store.stage(gallery, lineage, staged.identities)
+            if staged.originals:
+                await store.stage_originals(gallery, lineage, staged.originals)
         settings, created, counts = await asyncio.to_thread(reading.finish)
         if cohort := reading.cohort():
             await store.stage_cohort(gallery, lineage, cohort)
@@ -145,6 +156,19 @@ async def import_lines(
         with contextlib.suppress(StoreError):  # the next start sweeps it away
             await asyncio.shield(store.abandon_import(gallery, lineage))
         raise
+
+
+@dataclass(slots=True)
+class _Told:
+    """What some lines tell; None of an identity that is gone. Who is told again is told whole."""
+
+    identities: dict[int, KeptIdentity | None] = field(default_factory=dict)
+    originals: dict[tuple[int, int], Sample] = field(default_factory=dict)
+
+    def tell(self, number: int, identity: KeptIdentity | None) -> None:
+        self.identities[number] = identity
+        for key in [key for key in self.originals if key[0] == number]:
+            del self.originals[key]
 
 
 @dataclass(slots=True)
@@ -163,9 +187,9 @@ class _Reading:
     strangers: list[tuple[int, Array]] = field(default_factory=list)
     end: _End | None = None
 
-    def read(self, lines: list[bytes]) -> dict[int, KeptIdentity | None]:
-        """Return what lines tell of identities, by number; None of one that is gone."""
-        told: dict[int, KeptIdentity | None] = {}
+    def read(self, lines: list[bytes]) -> _Told:
+        """Return what lines tell of identities and of what was sent of them."""
+        told = _Told()
         for line in lines:
             self.number += 1
             try:
@@ -202,7 +226,7 @@ class _Reading:
         embeddings = np.stack([embedding for _, embedding in self.strangers])
         return StoredCohort(embeddings, numbers, self.cohort_about.calibration)
 
-    def _read_line(self, line: bytes, told: dict[int, KeptIdentity | None]) -> None:
+    def _read_line(self, line: bytes, told: _Told) -> None:
         document = parse_json(line)
         if not isinstance(document, dict) or len(document) != 1:
             raise MalformedBody("expected an object of one member")
@@ -221,9 +245,16 @@ class _Reading:
             self.about = self._read_about(part.gallery)
         elif part.identity is not None:
             identity = self._read_identity(part.identity)
-            told[identity.number] = identity
+            told.tell(identity.number, identity)
         elif part.gone is not None:
-            told[part.gone] = None
+            told.tell(part.gone, None)
+        elif part.original is not None:
+            key = part.original.identity, part.original.sample
+            if key in told.originals or not (self.about and self.about[0].keep_samples):
+                raise MalformedBody("expected an original once, and of a gallery that keeps them")
+            told.originals[key] = Sample(
+                _decoded(part.original.content, self.limits.original), part.original.modality
+            )
         elif part.cohort is not None:
             self.cohort_about, self.strangers = part.cohort, []
         elif part.stranger is not None:
@@ -267,15 +298,22 @@ class _Reading:
 
     def _read_embedding(self, encoded: str) -> Array:
         comparator = self.comparator
-        try:
-            content = base64.b64decode(encoded, validate=True)
-        except binascii.Error as error:
-            raise MalformedBody("expected standard base64") from error
+        content = _decoded(encoded)
         if len(content) != 4 * comparator.manifest.dimension:
             raise MalformedBody(
                 f"expected embeddings of {comparator.manifest.dimension} float32 numbers"
             )
         return comparator.accept(np.frombuffer(content, "<f4"))
+
+
+def _decoded(encoded: str, limit: int | None = None) -> bytes:
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise MalformedBody("expected standard base64") from error
+    if limit is not None and len(content) > limit:
+        raise TooLarge(f"expected originals of at most {limit} bytes")
+    return content
 
 
 def _moment(text: str) -> datetime:

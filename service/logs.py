@@ -1,13 +1,22 @@
 """What the log tells: one JSON line an event, and nothing in it that must stay private."""
 
+import fcntl
+import io
 import logging
+import os
 import re
+import select
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from traceback import walk_tb
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+ROOM = 2**20  # bytes that may wait in a pipe for its reader
+A_MOMENT = 10  # milliseconds that the rest of a long line may wait to be taken
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C
 
@@ -19,6 +28,7 @@ def request_line(
     route: str,
     status: int,
     ms: float,
+    caller: str | None = None,
     comparator: str | None = None,
     gallery: str | None = None,
     problem: str | None = None,
@@ -29,9 +39,10 @@ def request_line(
 ) -> None:
     """Log one request; these arguments are all that may ever be told of it.
 
-    There is no place for samples, file names, identities, embeddings, scores or keys. `route` is
-    the template, not the path, and `gallery` is as `Telemetry.gallery_label` gives it. A
-    `traceparent` that is not one (W3C Trace Context) is left out.
+    There is no place for samples, file names, identities, embeddings, scores or keys. `caller` is
+    the name that the key has in its file, `route` the template, not the path, and `gallery` is as
+    `Telemetry.gallery_label` gives it. A `traceparent` that is not one (W3C Trace Context) is left
+    out.
     """
     fields = {
         "id": request_id,
@@ -39,6 +50,7 @@ def request_line(
         "route": route,
         "status": status,
         "ms": round(ms, 3),
+        "caller": caller,
         "comparator": comparator,
         "gallery": gallery,
         "problem": problem,
@@ -78,7 +90,7 @@ def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Unblocked(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -100,6 +112,54 @@ def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
         logger.handlers, logger.propagate = [], True
     # Its line has the whole path and query, and so the identity in them; ours has not.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+class _Unblocked(logging.StreamHandler[TextIO]):
+    """Writes a line where it is taken at once, and counts it where it is not.
+
+    A pipe whose reader has stopped would otherwise stop every request with it.
+    """
+
+    dropped = 0
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._poll: select.poll | None = None
+        self._torn = False  # whether a line was written in part
+        try:
+            self._file = stream.fileno()
+        except (io.UnsupportedOperation, AttributeError):
+            return  # it is in memory
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLOUT)
+        with suppress(OSError):  # it is no pipe, or may not be larger
+            fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, ROOM)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or count it."""
+        if self._poll is None:
+            super().emit(record)
+            return
+        try:
+            line = self.format(record).encode() + b"\n"
+            line = b"\n" + line if self._torn else line
+            for start in range(0, len(line), select.PIPE_BUF):
+                if not self._poll.poll(0 if start == 0 else A_MOMENT):
+                    _Unblocked.dropped += 1
+                    self._torn |= start > 0
+                    return
+                os.write(self._file, line[start : start + select.PIPE_BUF])
+            self._torn = False
+        except OSError:
+            _Unblocked.dropped += 1  # nobody reads it
+        except Exception:  # noqa: BLE001 - as the library has it
+            self.handleError(record)
+
+
+def take_dropped() -> int:
+    """Return how many lines were not written since this was last asked."""
+    count, _Unblocked.dropped = _Unblocked.dropped, 0
+    return count
 
 
 def _without_messages(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

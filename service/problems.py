@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -17,6 +18,7 @@ from models_store import (
 )
 from service.access import Forbidden, Unauthenticated
 from service.batching import Overloaded
+from service.clients import ReceiveTimeout
 from service.erasure import UnknownReceipt
 from service.evaluation_runs import EvaluationsBusy, NotEvaluable
 from service.galleries import NotReady
@@ -24,8 +26,11 @@ from service.identities import (
     GalleryExists,
     IdempotencyKeyReused,
     ImportBroken,
+    MigrationConflict,
     ModelMismatch,
     NotDurable,
+    OriginalsFull,
+    OriginalsMissing,
     StoreError,
     StoreFull,
     StoreNotReady,
@@ -33,10 +38,12 @@ from service.identities import (
     StoreUnavailable,
     UnknownGallery,
     UnknownIdentity,
+    UnknownMigration,
     UnknownSample,
 )
 from service.parameters import InvalidParameter
-from service.recogniser import ReplicaBehind, UnknownComparator
+from service.quotas import QuotaExceeded
+from service.recogniser import Doubtful, ReplicaBehind, UnknownComparator
 from service.uploads import MalformedBody, TooLarge, UnsupportedMedia
 
 MEDIA_TYPE = "application/problem+json"
@@ -52,10 +59,14 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str | None = None
+    outcome: Literal["absent", "unknown"] | None = None  # of a write, where the store tells
+    identities: list[str] | None = None  # whom it is about, where that is not the request's
 
 
 class DeadlineExceeded(Exception):
     """The request was not answered in time."""
+
+    outcome: Literal["absent", "unknown"] = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +116,29 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
         MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed-body", "The body is malformed"),
         ImportBroken: Kind(HTTPStatus.BAD_REQUEST, "malformed-body", "The body is malformed"),
         Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "An API key is needed"),
-        Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The request may not come from there"),
+        Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Who asks may not do that"),
+        QuotaExceeded: Kind(
+            HTTPStatus.TOO_MANY_REQUESTS, "quota-exceeded", "The key has asked for what it may"
+        ),
         UnknownGallery: NOT_FOUND,
         UnknownIdentity: NOT_FOUND,
         UnknownSample: NOT_FOUND,
         UnknownComparator: NOT_FOUND,
         UnknownReceipt: NOT_FOUND,
+        UnknownMigration: NOT_FOUND,
+        ReceiveTimeout: Kind(
+            HTTPStatus.REQUEST_TIMEOUT, "receive-timeout", "The request took too long to come"
+        ),
         GalleryExists: Kind(HTTPStatus.CONFLICT, "already-exists", "There is one already"),
+        MigrationConflict: Kind(
+            HTTPStatus.CONFLICT, "migration-conflict", "The migration is not at that point"
+        ),
+        OriginalsMissing: Kind(
+            HTTPStatus.CONFLICT, "originals-missing", "Samples are not there to be embedded again"
+        ),
+        OriginalsFull: Kind(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"
+        ),
         TooLarge: Kind(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"
         ),
@@ -132,6 +159,11 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
         ),
         Degenerate: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY, "degenerate-input", "A sample has no usable embedding"
+        ),
+        Doubtful: Kind(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "doubtful-enrollment",
+            "A sample seems to be somebody else's",
         ),
         WrongDimension: _INVALID,
         WrongModality: Kind(
@@ -197,7 +229,12 @@ def kind_of(error: BaseException) -> Kind:
 def problem_of(error: BaseException, instance: str | None = None) -> Problem:
     """Return the problem that tells an error; of a defect it tells no more than that it is one."""
     kind = kind_of(error)
-    return kind.problem(kind.title if kind is INTERNAL else str(error) or kind.title, instance)
+    problem = kind.problem(kind.title if kind is INTERNAL else str(error) or kind.title, instance)
+    if isinstance(error, StoreError | DeadlineExceeded):
+        problem.outcome = error.outcome
+    if isinstance(error, OriginalsMissing):
+        problem.identities = error.identities
+    return problem
 
 
 def slugs() -> tuple[str, ...]:

@@ -1,40 +1,100 @@
-"""uvicorn's HTTP/1.1, with bounds on a request's head, and problems where it is refused."""
+"""HTTP/1.1 as uvicorn has it, with bounds on what a client sends and on how long that takes."""
 
-import uuid
+import asyncio
+import os
 from http import HTTPStatus
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.problems import HEADERS_TOO_LARGE, MALFORMED_REQUEST, MEDIA_TYPE, Kind
+from service.admission import PLACE, Place
+from service.batching import Overloaded
+from service.clients import ReceiveTimeout
+from service.connections import Stage
+from service.edge import REQUEST_ID
+from service.entrance import Entrance
+from service.problems import (
+    HEADERS_TOO_LARGE,
+    MALFORMED_REQUEST,
+    MEDIA_TYPE,
+    PROBLEMS,
+    Kind,
+)
 
 LONGEST_HEAD = 64 * 1024  # bytes of the request line and all headers
 MOST_HEADERS = 100
+SHORT_BODY = 64 * 1024  # bytes that are read to the end, although the answer is given already
+OVERLOADED = PROBLEMS[Overloaded]
+
+_DETAILS = {
+    HEADERS_TOO_LARGE: (
+        f"expected at most {LONGEST_HEAD} bytes and {MOST_HEADERS} headers before the body"
+    ),
+    MALFORMED_REQUEST: (
+        "expected HTTP/1.1, with one Host and one way to tell where the body ends"
+    ),
+    PROBLEMS[ReceiveTimeout]: "expected the whole head of a request sooner",
+    OVERLOADED: "as much work waits as is done in the time that a request may wait",
+}
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a head that is too long, as it comes in, or that another server may read otherwise.
+    """Refuses what is too long, takes too long or is too much, before it costs anything.
 
-    That is one with more or less than one Host, or with a transfer encoding beside chunked.
+    That is a head that is too long, as it comes in, or that another server may read otherwise:
+    with more or less than one Host, or with a transfer encoding beside chunked. A client has so
+    long for each step, and more work than there is time for is turned away at its head.
     """
 
-    _head = 0  # bytes of this request's head that are read
-    _unread = 0  # bytes that came since the last head was whole
-    _in_body = False
-    _refusal = MALFORMED_REQUEST
+    def __init__(self, entrance: Entrance, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._entrance = entrance
+        self.headers = []
+        self._patient: asyncio.Transport  # what answers are written to
+        self._head = 0  # bytes of this request's head that are read
+        self._unread = 0  # bytes that came since the last head was whole
+        self._in_head = False
+        self._in_body = False
+        self._refused = False  # whether the request that is being read was turned away
+        self._leaving = False  # whether nothing is read any more
+        self._place: Place | None = None  # of the request that is being read
+        self._places: set[Place] = set()
+
+    def connection_made(self, transport: Any) -> None:
+        """Take in a connection, or end it: uvicorn calls this."""
+        super().connection_made(transport)
+        self._patient = cast("asyncio.Transport", _Patient(self))
+        if not self._entrance.connections.enter(self):
+            self._answer(OVERLOADED)
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection, and of the work that was done for it."""
+        self._entrance.connections.leave(self)
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        for place in self._places:
+            place.leave()
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes, unless the connection is given up."""
-        if self.transport.is_closing():
+        if self._ended():
             return
         self._unread += len(data)
+        if not (self._in_head or self._in_body):
+            self._in_head = True
+            if self._quiet():
+                self._entrance.connections.wait(self, Stage.HEAD)
         super().data_received(data)
-        if not self._in_body and self._unread > LONGEST_HEAD and not self.transport.is_closing():
-            self._refusal = HEADERS_TOO_LARGE
-            self.send_400_response("")
+        if self._ended():
+            return
+        if not self._in_body and self._unread > LONGEST_HEAD:
+            self._refuse(HEADERS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._head = 0
+        self._head, self._in_head = 0, True
+        self._refusal = MALFORMED_REQUEST
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -48,34 +108,149 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Let the application begin, if the head says one thing only."""
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):
-            raise ValueError("expected one Host")
-        if codings not in ([], [b"chunked"]):
-            raise ValueError("expected no transfer encoding but chunked")
-        self._in_body = True
+        """Let the application begin, if the head says one thing only and there is time for it."""
+        length = self._check_head()
+        self._in_head, self._in_body = False, True
+        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        kind, admitted = self._entrance.admits(path)
+        if not admitted and self._quiet():
+            self._turn_away(path, length)
+            return
+        if kind is not None:
+            self._place = self._entrance.admission.place(kind, path)
+            self._place.crowded = not admitted
+            self._places.add(self._place)
+            self.scope[PLACE] = self._place  # type: ignore[literal-required]
+        self._entrance.connections.wait(self, Stage.BODY)
         super().on_headers_complete()
+        self._places = {place for place in self._places if not place.ended}
+        self.cycle.transport = self._patient
+        if length > SHORT_BODY or self._entrance.connections.closing:
+            self.cycle.keep_alive = False  # until, where it is long, the body has come
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a piece of the body."""
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request's body."""
         self._in_body, self._unread = False, 0
+        if self._refused:
+            self._refused = False
+            self._entrance.connections.wait(self, Stage.IDLE)
+            return
+        if self._place is not None:
+            self._place.begin()
+            self._place = None
+        if self.cycle.response_complete:
+            self._entrance.connections.wait(self, Stage.IDLE)
+        else:
+            self._entrance.connections.go_on(self)
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = self._keeps_alive()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of a body that nobody reads."""
+        if self._leaving:
+            self.pipeline.clear()
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # how long it is kept is seen to elsewhere
+        if self._ended() or not self._quiet():
+            return
+        stage = Stage.LEAVING if self._in_body else Stage.HEAD if self._in_head else Stage.IDLE
+        self._entrance.connections.wait(self, stage)
 
     def send_400_response(self, msg: str) -> None:
         """Tell why the head is refused, and close the connection; `msg` is uvicorn's own."""
-        request_id = uuid.uuid4().hex
-        body = _problem(self._refusal, request_id)
-        status = HTTPStatus(self._refusal.status)
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
-            f"x-request-id: {request_id}\r\nx-content-type-options: nosniff\r\n"
-            "connection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._refuse(self._refusal)
+
+    def unread(self) -> int:
+        """Return how many bytes of answers the client has not taken."""
+        return int(self.transport.get_write_buffer_size())
+
+    def give_up(self, stage: Stage) -> None:
+        """End the connection, because the client took too long or others need the place."""
+        if stage == Stage.HEAD and not self.transport.is_closing():
+            self._answer(PROBLEMS[ReceiveTimeout])
+            self.transport.close()
+        elif stage in (Stage.READING, Stage.BODY) or self.unread():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def close(self) -> None:
+        """Close the connection, once there is nothing more that the client wants to send."""
+        if self._in_body:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Read on for a while without looking, so that the client reads what we said.
+
+        To close while something comes in would reset the connection, and take our answer back.
+        """
+        if self._ended():
+            return
+        self._leaving = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._entrance.connections.wait(self, Stage.LEAVING)
+
+    def _check_head(self) -> int:
+        """Return how long the body is said to be, or raise ValueError."""
+        hosts, length, codings = 0, 0, []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                codings.append(value.lower())
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() != "1.0"):
+            raise ValueError("expected one Host")
+        if codings not in ([], [b"chunked"]):
+            raise ValueError("expected no transfer encoding but chunked")
+        return SHORT_BODY + 1 if codings else length
+
+    def _turn_away(self, path: str, length: int) -> None:
+        """Answer before anything of the body is read."""
+        self._refused = True
+        self._entrance.turned_away(path)
+        keep = length <= SHORT_BODY and self._keeps_alive()
+        self._answer(OVERLOADED, keep=keep)
+        if keep:
+            self._entrance.connections.wait(self, Stage.LEAVING)
+        else:
+            self._linger()
+
+    def _ended(self) -> bool:
+        """Say whether what comes is of no interest any more."""
+        return self._leaving or self.transport.is_closing()
+
+    def _quiet(self) -> bool:
+        """Say whether no request is being answered."""
+        return getattr(self.cycle, "response_complete", True)
+
+    def _keeps_alive(self) -> bool:
+        if self._entrance.connections.closing or self.parser.get_http_version() == "1.0":
+            return False
+        return bool(self.parser.should_keep_alive())
+
+    def _refuse(self, kind: Kind) -> None:
+        self._answer(kind)
+        self._linger()
+
+    def _answer(self, kind: Kind, *, keep: bool = False) -> None:
+        asked = next((value for name, value in self.headers if name == b"x-request-id"), b"")
+        text = asked.decode("latin-1")
+        request_id = text if REQUEST_ID.fullmatch(text) else os.urandom(16).hex()
+        head, body = _PREPARED[kind]
+        body = body.replace(_ID, request_id.encode())
+        head = head % (len(body), request_id.encode(), b"" if keep else b"connection: close\r\n")
+        self.transport.write(head + body)
 
     def _count(self, size: int) -> None:
         self._head += size
@@ -84,11 +259,34 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("expected a shorter head")
 
 
-def _problem(kind: Kind, request_id: str) -> bytes:
-    detail = (
-        f"expected at most {LONGEST_HEAD} bytes and {MOST_HEADERS} headers before the body"
-        if kind is HEADERS_TOO_LARGE
-        else "expected HTTP/1.1, with one Host and one way to tell where the body ends"
+class _Patient:
+    """A connection's transport that is not closed before the client had time to read."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.close
+        self._write = protocol.transport.write
+
+    def write(self, data: bytes) -> None:
+        """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask."""
+        if not self.is_closing():
+            self._write(data)
+
+
+_ID = b"{id}"
+
+
+def _prepare(kind: Kind, detail: str) -> tuple[bytes, bytes]:
+    """Return the head of a refusal, with places for its three variable parts, and its body."""
+    status = HTTPStatus(kind.status)
+    after = f"retry-after: {kind.retry_after}\r\n" if kind.retry_after is not None else ""
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: %d\r\n{after}x-request-id: %s\r\n"
+        "x-content-type-options: nosniff\r\n%s\r\n"
     )
-    problem = kind.problem(detail, f"urn:request:{request_id}")
-    return problem.model_dump_json(exclude_none=True).encode()
+    body = kind.problem(detail, f"urn:request:{_ID.decode()}").model_dump_json(exclude_none=True)
+    return head.encode(), body.encode()
+
+
+_PREPARED = {kind: _prepare(kind, detail) for kind, detail in _DETAILS.items()}

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, TypeVar
+from types import MappingProxyType
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import (
+    TARGETS,
     Clustering,
     Health,
     Identification,
     OddStrangers,
+    OperatingCurve,
     PurityLaw,
     Rule,
     TargetUnresolvable,
@@ -26,7 +30,10 @@ from index import (
     odd_strangers,
     unjudged,
 )
+from index.doubts import Doubt
 from models_store import Comparator, Given, Sample, Side, newest
+from models_store.comparator import Array
+from service.batching import Overloaded
 from service.embedding import EmbeddedSamples, Embedder, Timings
 from service.galleries import Galleries
 from service.identities import (
@@ -37,11 +44,15 @@ from service.identities import (
     GalleryState,
     IdentityStore,
     Metadata,
+    ModelMismatch,
     NewSample,
     StoredCohort,
     StoreError,
+    UnknownGallery,
 )
+from service.keys import KEYLESS, Caller, OutOfScope
 from service.parameters import InvalidParameter
+from service.quotas import demand_room
 from service.replica import Replica
 
 T = TypeVar("T")
@@ -55,6 +66,21 @@ EVEN_ODDS = 0.5
 
 class UnknownComparator(LookupError):
     """No comparator of that name is served."""
+
+
+class Doubtful(Exception):
+    """A sample seems to be somebody else's, and the settings refuse such."""
+
+
+DOUBTS: Mapping[Doubt, str] = MappingProxyType(
+    {
+        "another": "would be named as another identity than the one it is enrolled under",
+        "unlike": "is as unlike the identity it is enrolled under as strangers are",
+    }
+)
+"""What is odd about a sample, in words that tell no label and no score."""
+
+OnSuspicion = Literal["warn", "refuse", "ignore"]
 
 
 class ReplicaBehind(Exception):
@@ -127,6 +153,18 @@ class Checkup:
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """What each target would take and cost in a gallery, at `version`."""
+
+    replica: Replica
+    version: int
+    identities: int
+    target_fpir: float
+    curve: OperatingCurve
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
 class NewCohort:
     """Strangers put in force, `samples`, and what was odd about them.
 
@@ -154,6 +192,7 @@ class Recogniser:
         searchers: Executor,
         target_fpir: float,
         on_write: Callable[[str, float], None] = lambda _operation, _seconds: None,
+        on_suspicion: OnSuspicion = "warn",
     ) -> None:
         self.comparators = dict(comparators)
         self.galleries = galleries
@@ -163,6 +202,8 @@ class Recogniser:
         self._store = store
         self._searchers = searchers
         self._on_write = on_write
+        self._on_suspicion = on_suspicion
+        self._caller = KEYLESS
         self._one_check_up = asyncio.Lock()  # or check-ups would keep every searcher busy
 
     def comparator(self, name: str | None) -> Comparator:
@@ -171,6 +212,25 @@ class Recogniser:
         if found is None:
             raise UnknownComparator("no such comparator is served; GET /comparators lists them")
         return found
+
+    def seen_by(self, caller: Caller) -> Self:
+        """Return the same as a caller has it: galleries out of scope are as if there were none."""
+        seen = copy.copy(self)
+        seen._caller = caller
+        return seen
+
+    def gallery(self, name: str) -> Replica:
+        """Return a gallery in scope, or raise as `Galleries.get` does."""
+        self._demand_scope(name)
+        return self.galleries.get(name)
+
+    def replicas(self) -> list[Replica]:
+        """Return every gallery that is served and in scope, by name."""
+        return [replica for replica in self.galleries.replicas if self._caller.sees(replica.name)]
+
+    def _demand_scope(self, gallery: str) -> None:
+        if not self._caller.sees(gallery):
+            raise OutOfScope("there is no such gallery")
 
     def queue_depths(self) -> dict[str, int]:
         """Return how many samples wait for each comparator."""
@@ -230,6 +290,7 @@ class Recogniser:
         references: Side = "b",
     ) -> Replica:
         """Make an empty gallery of one comparator version, whose `references` are of a side."""
+        self._demand_scope(name)
         model = self.comparator(comparator)
         settings = GallerySettings(
             name,
@@ -244,13 +305,16 @@ class Recogniser:
         state = await self._write("gallery", lambda: self._store.create_gallery(settings))
         return await self.galleries.take_in(state)
 
-    async def import_gallery(self, write: Callable[[], Awaitable[GalleryState]]) -> Replica:
+    async def import_gallery(
+        self, name: str, write: Callable[[], Awaitable[GalleryState]]
+    ) -> Replica:
         """Serve the gallery that a write makes whole."""
+        self._demand_scope(name)
         return await self.galleries.take_in(await self._write("gallery", write))
 
     async def delete_gallery(self, name: str) -> None:
         """Delete a gallery and everything in it."""
-        self.galleries.get(name)
+        self.gallery(name)
         await self._write("gallery", lambda: self._store.delete_gallery(name))
         await self.galleries.drop(name)
 
@@ -263,34 +327,80 @@ class Recogniser:
         idempotency_key: str | None = None,
     ) -> Enrollments:
         """Keep samples under an identity; it returns once the store will not lose them."""
-        replica = self.galleries.get(gallery)
         self.galleries.demand_writable()
-        embedded = await self._embedder.embed(
-            replica.comparator, replica.state.settings.references, files
+        try:
+            return await self._enroll(gallery, identity, files, metadata, idempotency_key)
+        except ModelMismatch:  # the gallery may have got another comparator meanwhile
+            await self.galleries.refresh()
+            return await self._enroll(gallery, identity, files, metadata, idempotency_key)
+
+    async def _enroll(
+        self,
+        gallery: str,
+        identity: str,
+        files: Sequence[Given],
+        metadata: Metadata | None,
+        idempotency_key: str | None,
+    ) -> Enrollments:
+        replica = self.gallery(gallery)
+        demand_room(self._caller.quota.samples_per_gallery, replica.index.samples + len(files))
+        settings, other = replica.state.settings, replica.beside
+        embedded, beside = await asyncio.gather(
+            self._embedder.embed(replica.comparator, settings.references, files),
+            self._embed_beside(other, settings.references, files),
         )
         embedded.demand_some()
+        embedded, doubts = await self._doubted(replica, identity, embedded)
         started = perf_counter()
         enrollment = Enrollment(
             gallery=gallery,
             digest=replica.comparator.digest,
             identity=identity,
             samples=[
-                NewSample(fingerprint(files[i]), embedding)
+                NewSample(
+                    fingerprint(files[i]),
+                    embedding,
+                    beside.get(i),
+                    _original(files[i]) if settings.keep_samples else None,
+                )
                 for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True)
             ],
             metadata=metadata,
             idempotency_key=idempotency_key,
+            beside=other.digest if other else None,
         )
         done = await self._write("enroll", lambda: self._store.enroll(enrollment))
-        await self._follow(replica, done.version)
+        await self._follow(gallery, done.version)
         return Enrollments(
             version=done.version,
             indices=embedded.indices,
             samples=done.samples,
             failures=embedded.failures,
-            warnings=_warnings(done.samples),
+            warnings=[*_warnings(done.samples), *doubts],
             timings=embedded.timings | {"store": perf_counter() - started},
         )
+
+    async def _doubted(
+        self, replica: Replica, identity: str, embedded: EmbeddedSamples
+    ) -> tuple[EmbeddedSamples, list[str]]:
+        """Return the samples that may be enrolled under an identity, and what is odd about them.
+
+        Raises Doubtful if none may.
+        """
+        if self._on_suspicion == "ignore":
+            return embedded, []
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._searchers, replica.index.doubts, identity, embedded.embeddings
+        )
+        odd = {i: doubt for i in range(len(embedded.indices)) if (doubt := found.of(i))}
+        if self._on_suspicion == "warn":
+            return embedded, [
+                f"sample {embedded.indices[i]} {DOUBTS[doubt]}" for i, doubt in odd.items()
+            ]
+        refused = {embedded.indices[i]: Doubtful(DOUBTS[doubt]) for i, doubt in odd.items()}
+        kept = embedded.without(refused)
+        kept.demand_some()
+        return kept, []
 
     async def identify(
         self,
@@ -307,9 +417,9 @@ class Recogniser:
         """Say whose each sample is, or that it is nobody's who is enrolled."""
         if target_fpir is not None and threshold is not None:
             raise InvalidParameter("threshold", "expected target_fpir or threshold, not both")
-        replica = self.galleries.get(gallery)
+        replica = self.gallery(gallery)
         if replica.version < min_version:
-            await replica.reach(self._store, min_version)
+            replica = await self._reach(gallery, min_version)
             if replica.version < min_version:
                 raise ReplicaBehind(f"the gallery is at version {replica.version} here")
         if threshold is None and target_fpir is None:
@@ -362,7 +472,7 @@ class Recogniser:
         if bool(files) == (gallery is not None):
             raise InvalidParameter("files", "expected files or a gallery, and not both")
         if gallery is not None:
-            replica = self.galleries.get(gallery)
+            replica = self.gallery(gallery)
             if comparator and self.comparator(comparator) is not replica.comparator:
                 raise InvalidParameter("comparator", "expected that of the gallery, or none")
             model, timings = replica.comparator, {}
@@ -415,7 +525,7 @@ class Recogniser:
 
     async def check_up(self, gallery: str, *, few: int, limit: int) -> Checkup:
         """Say what seems wrong with who is enrolled, one gallery at a time."""
-        replica = self.galleries.get(gallery)
+        replica = self.gallery(gallery)
         async with self._one_check_up:
             started, version = perf_counter(), replica.version
             index, model = replica.index, replica.comparator
@@ -431,6 +541,16 @@ class Recogniser:
 
             found = await self._in_thread(check)
         return Checkup(replica, version, found, {"check": perf_counter() - started})
+
+    async def operating_curve(self, gallery: str) -> Operation:
+        """Say what each target would take and cost: the gallery's own, and the usual ones."""
+        replica = self.gallery(gallery)
+        target = replica.state.settings.target_fpir or self.target_fpir
+        started, version = perf_counter(), replica.version
+        index = replica.index
+        curve = await self._in_thread(lambda: index.operating_curve([target, *TARGETS]))
+        timings = {"search": perf_counter() - started}
+        return Operation(replica, version, index.identities, target, curve, timings)
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity; it is found nowhere once this returns."""
@@ -457,7 +577,7 @@ class Recogniser:
 
         What is odd about them is judged before that, by the evidence until then.
         """
-        replica = self.galleries.get(gallery)
+        replica = self.gallery(gallery)
         if identities is not None and len(identities) != len(files):
             raise InvalidParameter("identities", f"expected one for each of {len(files)} files")
         embedded = await self._embedder.embed(
@@ -482,7 +602,7 @@ class Recogniser:
 
     async def recalibrate(self, gallery: str, cohort: StoredCohort) -> Change:
         """Judge a gallery by these strangers from now on, and by what was measured with them."""
-        digest = self.galleries.get(gallery).comparator.digest
+        digest = self.gallery(gallery).comparator.digest
         return await self._change(
             gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
         )
@@ -490,9 +610,9 @@ class Recogniser:
     async def _change(
         self, gallery: str, operation: str, write: Callable[[], Awaitable[Change]]
     ) -> Change:
-        replica = self.galleries.get(gallery)
+        self.gallery(gallery)
         change = await self._write(operation, write)
-        await self._follow(replica, change.version)
+        await self._follow(gallery, change.version)
         return change
 
     async def _write(self, operation: str, write: Callable[[], Awaitable[T]]) -> T:
@@ -503,10 +623,35 @@ class Recogniser:
         self._on_write(operation, perf_counter() - started)
         return written
 
-    async def _follow(self, replica: Replica, version: int) -> None:
+    async def _follow(self, gallery: str, version: int) -> None:
         """Let the index follow a write that is durable already, now or as soon as it can."""
-        with contextlib.suppress(StoreError):
-            await replica.reach(self._store, version)
+        with contextlib.suppress(StoreError, UnknownGallery):
+            await self.gallery(gallery).reach(self._store, version)
+
+    async def _reach(self, gallery: str, version: int) -> Replica:
+        """Return a gallery at that version, if it can be; perhaps by another comparator by now."""
+        replica = self.gallery(gallery)
+        await replica.reach(self._store, version)
+        if replica.version < version:
+            await self.galleries.refresh()
+            await self.galleries.changed(gallery)
+        return self.gallery(gallery)
+
+    async def _embed_beside(
+        self, other: Comparator | None, side: Side, files: Sequence[Given]
+    ) -> dict[int, Array]:
+        """Return embeddings by a gallery's second comparator, by place, where there are any.
+
+        There is none of a ready embedding. What it has no time for is made up for later.
+        """
+        places = [i for i, one in enumerate(files) if isinstance(one, Sample)]
+        if other is None or not places:
+            return {}
+        try:
+            found = await self._embedder.embed(other, side, [files[i] for i in places])
+        except Overloaded:
+            return {}
+        return {places[i]: row for i, row in zip(found.indices, found.embeddings, strict=True)}
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, function)
@@ -553,6 +698,11 @@ def purity_law(model: Comparator, side: Side, target: float) -> PurityLaw:
             return PurityLaw(**law.model_dump())
     known = f"a purity of {measured[-1].purity:g} at most" if measured else "no purity"
     raise TargetUnresolvable(f"the calibration of {model.title} tells where to cut for {known}")
+
+
+def _original(given: Given) -> Sample | None:
+    """Return what there is to keep of what a client sent: of a ready embedding nothing."""
+    return given if isinstance(given, Sample) else None
 
 
 def fingerprint(given: Given) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from models_store import Sample
 from service.identities import (
     Change,
     Embedding,
@@ -43,12 +44,14 @@ def state(record: Mapping[bytes, bytes]) -> GalleryState:
         last_sample=int(record[b"last_sample"]),
         erased=int(record.get(b"erased", 0)),
         rewritten=int(record.get(b"rewritten", 0)),
+        kept_bytes=int(record.get(b"kept_bytes", 0)),
+        beside=record[b"shadow_digest"].decode() if b"shadow_digest" in record else None,
     )
 
 
 def change(words: list[bytes] | list[str]) -> Change:
     """Return a change, from the words that a script answers for it."""
-    version, operation, identity, samples, digest, previous, sealed = (
+    version, operation, identity, samples, digest, previous, sealed, *at = (
         word.decode() if isinstance(word, bytes) else word for word in words
     )
     return Change(
@@ -59,13 +62,15 @@ def change(words: list[bytes] | list[str]) -> Change:
         digest=digest,
         previous=previous,
         hash=sealed,
+        at=at[0] if at else "",
     )
 
 
 def logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
     """Return a change, from its entry in the log."""
     names = (b"operation", b"identity", b"samples", b"digest", b"previous", b"hash")
-    return change([key.partition(b"-")[0], *(fields[name] for name in names)])
+    words = [fields[name] for name in names]
+    return change([key.partition(b"-")[0], *words, fields.get(b"at", b"")])
 
 
 def enrolled(answer: Mapping[str, Any], *, replayed: bool) -> Enrolled:
@@ -136,6 +141,17 @@ def staged(identities: Mapping[int, KeptIdentity | None]) -> list[str | bytes | 
             embedding = sample.embedding.astype("<f4").tobytes()
             words += [sample.id, sample.fingerprint, instant(sample.created), embedding]
     return words
+
+
+def original(sample: Sample) -> bytes:
+    """Return what a client sent, as the store keeps it: never empty."""
+    return f"{sample.modality or ''} ".encode() + sample.content
+
+
+def sent(kept: bytes) -> Sample | None:
+    """Return what a client sent; None where nothing was kept."""
+    modality, _, content = kept.partition(b" ")
+    return Sample(content, modality.decode() or None) if kept else None  # type: ignore[arg-type]  # only we write it
 
 
 def instant(moment: datetime) -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from models_store import Sample
 from service import redis_records as records
 from service.durable_redis import DurableRedis, Script
 from service.identities import (
@@ -32,7 +33,7 @@ from service.identities import (
     metadata_json,
 )
 
-_GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names have no colon
+GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names have no colon
 _OWED: Final = "kindred:{erasure}:owed"  # lineages removed that the log of the server still holds
 _CHUNK: Final = 2048  # samples in one read of many, identities in one step of a deletion
 _WHOLE_CHUNK: Final = 512  # samples in one read of all that is kept
@@ -41,69 +42,80 @@ _WHOLE_CHUNK: Final = 512  # samples in one read of all that is kept
 class RedisIdentityStore:
     """An `IdentityStore` on one Redis-protocol server; `scripts/gallery.lua` names the keys.
 
+    `kept_bytes` is how many bytes of what clients sent a gallery may keep.
+
     `log_length` is about how many changes a gallery's log keeps. A follower that is further
     behind reads everything.
     """
 
-    def __init__(self, redis: DurableRedis, log_length: int = 100_000) -> None:
+    def __init__(
+        self, redis: DurableRedis, log_length: int = 100_000, kept_bytes: int = 2**30
+    ) -> None:
         self._redis = redis
         self._log_length = log_length
+        self._kept_bytes = kept_bytes
 
     async def create_gallery(self, settings: GallerySettings) -> GalleryState:
         """Make an empty gallery at version 0, or raise `GalleryExists`."""
         # Entered before the gallery is there and crossed out after it is gone: never lost. With
         # its lineage the entry is its own, whoever makes or deletes the same name meanwhile.
         lineage = secrets.token_hex(16)
-        entry = f"{settings.name}:{lineage}"
-        await self._redis.write("SADD", _GALLERIES, entry)
+        entries = [f"{settings.name}:{lineage}"]
+        if settings.keep_samples:
+            entries.append(f"{settings.name}:{_originals(lineage)}")
+        await self._redis.write("SADD", GALLERIES, *entries)
         try:
             about = json.dumps(asdict(settings))
-            await self._run(_CREATE, settings.name, lineage, about, settings.digest)
+            kept = "1" if settings.keep_samples else ""
+            await self._run(_CREATE, settings.name, lineage, about, settings.digest, kept)
         except GalleryExists:
-            await self._redis.write("SREM", _GALLERIES, entry)
+            await self._redis.write("SREM", GALLERIES, *entries)
             raise
         return await self.gallery(settings.name)
 
     async def galleries(self) -> list[GalleryState]:
         """Return every gallery, ordered by name."""
         names = sorted({name for name, _ in await self._entries()})
-        found = await self._redis.read_together(*(("HGETALL", _root(name)) for name in names))
+        found = await self._redis.read_together(*(("HGETALL", root(name)) for name in names))
         return [records.state(record) for record in found if record]
 
     async def gallery(self, name: str) -> GalleryState:
         """Return one gallery."""
-        record = await self._redis.read("HGETALL", _root(name))
+        record = await self._redis.read("HGETALL", root(name))
         if not record:
             raise UnknownGallery("there is no such gallery")
         return records.state(record)
 
     async def delete_gallery(self, name: str) -> None:
         """Delete a gallery, and then all that it held."""
-        lineage = await self._redis.run(_DELETE, [_root(name), _doomed(name)])
-        await self._purge(name, lineage.decode())
+        for lineage in await self._redis.run(_DELETE, [root(name), doomed(name)]):
+            await self.purge(name, lineage.decode())
 
     async def sweep(self) -> None:
         """Finish the deletions that a killed process left half done. For start-up."""
         for name, lineage in await self._entries():
-            if await self._redis.read("SISMEMBER", _doomed(name), lineage):
-                await self._purge(name, lineage)
+            if await self._redis.read("SISMEMBER", doomed(name), lineage):
+                await self.purge(name, lineage)
 
     async def enroll(self, enrollment: Enrollment) -> Enrolled:
         """Keep samples under an identity: all of them, or none."""
         embeddings = np.stack([sample.embedding for sample in enrollment.samples]).astype("<f4")
         samples: list[str | bytes] = []
         for sample, embedding in zip(enrollment.samples, embeddings, strict=True):
-            samples += [sample.fingerprint, embedding.tobytes()]
+            beside = b"" if sample.beside is None else sample.beside.astype("<f4").tobytes()
+            original = b"" if sample.original is None else records.original(sample.original)
+            samples += [sample.fingerprint, embedding.tobytes(), beside, original]
         replayed, answer = await self._run(
             _ENROLL,
             enrollment.gallery,
             self._log_length,
             enrollment.digest,
-            embeddings[0].nbytes,
+            enrollment.beside or "",
             enrollment.identity,
             metadata_json(enrollment.metadata),
             _hashed(enrollment.idempotency_key),
             enrollment.payload,
+            self._kept_bytes,
             *samples,
         )
         return records.enrolled(json.loads(answer), replayed=bool(replayed))
@@ -134,9 +146,9 @@ class RedisIdentityStore:
         written = await self._run(_COHORT, gallery, self._log_length, digest, width, *words)
         return records.change(written)
 
-    async def cohort(self, gallery: str) -> StoredCohort | None:
-        """Return the gallery's own strangers; None when it has none of its own."""
-        identities, embeddings, calibration = await self._run(_READ_COHORT, gallery)
+    async def cohort(self, gallery: str, at: Position) -> StoredCohort | None:
+        """Return the own strangers of that lineage; None when it has none of its own."""
+        identities, embeddings, calibration = await self._run(_READ_COHORT, gallery, at.lineage)
         if identities is None:
             return None
         numbers = np.frombuffer(identities, "<i8")
@@ -162,7 +174,7 @@ class RedisIdentityStore:
         """Return the changes after `since`, oldest first; raise `OutOfStep` when it cannot."""
         log = f"kindred:{{{gallery}}}:{since.lineage}:log"
         [lineage, version, head], entries = await self._redis.read_together(
-            ("HMGET", _root(gallery), "lineage", "version", "hash"),
+            ("HMGET", root(gallery), "lineage", "version", "hash"),
             ("XRANGE", log, f"({since.version}-0", "+", "COUNT", limit),
         )
         if lineage is None:
@@ -217,12 +229,25 @@ class RedisIdentityStore:
         )
         return records.kept(json.loads(about), rows)
 
+    async def originals(
+        self, gallery: str, identity: int, samples: Sequence[int]
+    ) -> list[Sample | None]:
+        """Return what clients sent of samples of an identity; None of one that is not kept."""
+        return [
+            records.sent(kept) for kept in await self._run(_ORIGINALS, gallery, identity, *samples)
+        ]
+
     async def begin_import(self, gallery: str) -> str:
         """Return a lineage in which a gallery can be built unseen."""
         lineage = secrets.token_hex(16)
-        await self._redis.write("SADD", _GALLERIES, f"{gallery}:{lineage}")
-        await self._redis.write("SADD", _doomed(gallery), lineage)  # until it is finished
+        await self.reserve(gallery, lineage)
+        await self.reserve(gallery, _originals(lineage))
         return lineage
+
+    async def reserve(self, gallery: str, lineage: str) -> None:
+        """Make room for a lineage, which is swept away unless a script makes it the gallery's."""
+        await self._redis.write("SADD", GALLERIES, f"{gallery}:{lineage}")
+        await self._redis.write("SADD", doomed(gallery), lineage)
 
     async def stage(
         self, gallery: str, lineage: str, identities: Mapping[int, KeptIdentity | None]
@@ -230,6 +255,17 @@ class RedisIdentityStore:
         """Keep identities in that lineage by number, in place of what is there; None: gone."""
         words = records.staged(identities)
         await self._redis.run(_STAGE, _staging(gallery), lineage, *words)
+
+    async def stage_originals(
+        self, gallery: str, lineage: str, originals: Mapping[tuple[int, int], Sample]
+    ) -> None:
+        """Keep what clients sent in that lineage, by identity number and sample id."""
+        words: list[str | bytes | int] = []
+        for (number, id_), sample in originals.items():
+            words += [number, id_, records.original(sample)]
+        await self._redis.run(
+            _STAGE_ORIGINALS, _staging(gallery), lineage, self._kept_bytes, *words
+        )
 
     async def stage_cohort(self, gallery: str, lineage: str, cohort: StoredCohort) -> None:
         """Keep the gallery's own strangers in that lineage."""
@@ -247,14 +283,17 @@ class RedisIdentityStore:
             settings.digest,
             records.instant(created),
             *astuple(counts),
+            "1" if settings.keep_samples else "",
         )
-        if before:
-            await self._purge(settings.name, before.decode())
+        gone = [name.decode() for name in before]
+        for name in gone if settings.keep_samples else [*gone, _originals(lineage)]:
+            await self.purge(settings.name, name)
         return await self.gallery(settings.name)
 
     async def abandon_import(self, gallery: str, lineage: str) -> None:
         """Remove all that was staged."""
-        await self._purge(gallery, lineage)
+        await self.purge(gallery, _originals(lineage))
+        await self.purge(gallery, lineage)
 
     async def owes_rewrite(self) -> bool:
         """Whether the store's append-only file may hold what was erased."""
@@ -283,64 +322,69 @@ class RedisIdentityStore:
         await self._redis.close()
 
     async def _run(self, script: Script, gallery: str, *arguments: str | bytes | int) -> Any:
-        return await self._redis.run(script, [_root(gallery)], *arguments)
+        return await self._redis.run(script, [root(gallery)], *arguments)
 
     async def _entries(self) -> list[tuple[str, str]]:
         """Return the name and lineage of each gallery, some of which may be gone or half made."""
-        entries = await self._redis.read("SMEMBERS", _GALLERIES)
+        entries = await self._redis.read("SMEMBERS", GALLERIES)
         return [(name, lineage) for name, lineage in (e.decode().split(":") for e in entries)]
 
-    async def _purge(self, name: str, lineage: str) -> None:
-        """Remove what a deleted gallery held, in steps short enough for others to go between."""
-        keys = [_root(name), _doomed(name)]
+    async def purge(self, name: str, lineage: str) -> None:
+        """Remove what a deleted lineage held, in steps short enough for others to go between."""
+        keys = [root(name), doomed(name)]
         await self._redis.run(_OWE, [_OWED])  # here too: this process may be killed before the end
         while (more := await self._redis.run(_PURGE, keys, lineage, _CHUNK)) > 0:
             pass
         if more < 0:
             return
         await self._redis.run(_OWE, [_OWED])
-        await self._redis.write("SREM", _GALLERIES, f"{name}:{lineage}")
+        await self._redis.write("SREM", GALLERIES, f"{name}:{lineage}")
 
 
-def _script(name: str, flags: str = "") -> Script:
+def script(name: str, flags: str = "") -> Script:
+    """Return a script of that file, on top of gallery.lua."""
     folder = Path(__file__).parent / "scripts"
     return Script(
         flags, "".join((folder / f"{part}.lua").read_text() for part in ("gallery", name))
     )
 
 
-_CREATE: Final = _script("create")
-_ENROLL: Final = _script("enroll")
-_DESCRIBE: Final = _script("describe")
-_COHORT: Final = _script("cohort")
-_STAGE: Final = _script("stage")
-_STAGE_COHORT: Final = _script("stage_cohort")
-_FINISH: Final = _script("finish")
-_FORGET: Final = _script("forget", "allow-oom")  # a full store must still be able to forget
-_DELETE: Final = _script("delete", "allow-oom")
+_CREATE: Final = script("create")
+_ENROLL: Final = script("enroll")
+_DESCRIBE: Final = script("describe")
+_COHORT: Final = script("cohort")
+_STAGE: Final = script("stage")
+_STAGE_ORIGINALS: Final = script("stage_originals")
+_STAGE_COHORT: Final = script("stage_cohort")
+_FINISH: Final = script("finish")
+_FORGET: Final = script("forget", "allow-oom")  # a full store must still be able to forget
+_DELETE: Final = script("delete", "allow-oom")
 _OWE: Final = Script("allow-oom", "redis.call('INCR', KEYS[1])")
 _SETTLE: Final = Script(
     "allow-oom",
     "-- Forget what was owed, unless it is more by now.\n"
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end",
 )
-_NOTE_REWRITTEN: Final = _script("rewritten", "allow-oom")
-_PURGE: Final = _script("purge", "allow-oom")
-_LIST: Final = _script("list", "no-writes")
-_REFERENCES: Final = _script("references", "no-writes")
-_READ_COHORT: Final = _script("read_cohort", "no-writes")
+_NOTE_REWRITTEN: Final = script("rewritten", "allow-oom")
+_PURGE: Final = script("purge", "allow-oom")
+_LIST: Final = script("list", "no-writes")
+_REFERENCES: Final = script("references", "no-writes")
+_READ_COHORT: Final = script("read_cohort", "no-writes")
+_ORIGINALS: Final = script("originals", "no-writes")
 
 
-def _root(gallery: str) -> str:
+def root(gallery: str) -> str:
+    """Return the key of a gallery's record."""
     return f"kindred:{{{gallery}}}:gallery"
 
 
-def _doomed(gallery: str) -> str:
+def doomed(gallery: str) -> str:
+    """Return the key of the lineages that are still to be purged."""
     return f"kindred:{{{gallery}}}:doomed"
 
 
 def _staging(gallery: str) -> list[str]:
-    return [_root(gallery), _doomed(gallery)]
+    return [root(gallery), doomed(gallery)]
 
 
 def _cohort_words(cohort: StoredCohort) -> list[bytes | str]:
@@ -349,6 +393,11 @@ def _cohort_words(cohort: StoredCohort) -> list[bytes | str]:
         cohort.embeddings.astype("<f4").tobytes(),
         cohort.calibration or "",
     ]
+
+
+def _originals(lineage: str) -> str:
+    """Return the name under which a gallery made with that lineage keeps what clients sent."""
+    return hashlib.sha1(lineage.encode(), usedforsecurity=False).hexdigest()
 
 
 def _hashed(key: str | None) -> str:

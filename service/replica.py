@@ -42,6 +42,7 @@ class Replica:
     own_cohort: int = 0  # strangers that users uploaded; 0: the bundle's are in force
     erased: int = 0  # the last version that took something away which a snapshot may hold
     resumed: Position | None = None  # where the snapshot stood from which this was taken up
+    beside: Comparator | None = None  # the gallery's second one, while it has one
     _own: StoredCohort | None = None
     _samples: dict[int, set[int]] = field(default_factory=dict)  # identity number → sample ids
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -102,6 +103,7 @@ class Replica:
     async def catch_up(self, store: IdentityStore) -> None:
         """Apply every change that the store has and this replica has not.
 
+        A gallery that has got another comparator is another replica's: this one stays as it is.
         It goes on when the caller is cancelled, who may have a deadline: a change that is half
         applied would be so for good.
         """
@@ -112,7 +114,9 @@ class Replica:
             try:
                 await self._follow(store)
             except OutOfStep:
-                await self._read_all(store, await store.gallery(self.name))
+                state = await store.gallery(self.name)
+                if state.settings.digest == self.comparator.digest:
+                    await self._read_all(store, state)
 
     async def reach(self, store: IdentityStore, version: int) -> None:
         """Catch up unless `version` is applied already."""
@@ -215,19 +219,23 @@ class Replica:
             self.index.enroll(added, embeddings)
 
     async def _read_cohort(self, store: IdentityStore) -> None:
-        own = await store.cohort(self.name)
+        own = await store.cohort(self.name, self.position)
         if own is not None:
             await self._put_cohort(own)
 
     async def _put_cohort(self, own: StoredCohort) -> None:
-        firsts: dict[int, int] = {}
-        for row, stranger in enumerate(own.identities.tolist()):
-            firsts.setdefault(stranger, row)
-        members = own.embeddings[list(firsts.values())]
+        strangers = members(own)
         measured = of_gallery(self.comparator, own, self.state.settings.probes)
-        await self._in_thread(self.index.replace_cohort, members, "gallery", measured)
-        self.own_cohort, self._own = len(members), own
+        await self._in_thread(self.index.replace_cohort, strangers, "gallery", measured)
+        self.own_cohort, self._own = len(strangers), own
 
     async def _in_thread(self, function: Callable[..., None], *arguments: object) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self.executor, function, *arguments)
+
+
+def members(own: StoredCohort) -> Array:
+    """Return one embedding of each stranger, the first: (m, d)."""
+    _, firsts = np.unique(own.identities, return_index=True)
+    strangers: Array = own.embeddings[np.sort(firsts)]
+    return strangers

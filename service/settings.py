@@ -3,10 +3,12 @@
 import ipaddress
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+STORE_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 LOOPBACK_NAMES = ("localhost", "localhost.localdomain")
 
 
@@ -21,13 +23,27 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0: a free one")
     redis_url: SecretStr | None = Field(
-        None, description="Redis to keep galleries in; unset: an embedded server under `DATA_DIR`"
+        None,
+        description="Redis to keep galleries in, `redis://`, `rediss://`, `unix://` or, of a "
+        "primary with Sentinels, `redis+sentinel://host:port,host:port/name`; unset: an embedded "
+        "server under `DATA_DIR`",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="Certificates that a `rediss://` server's must lead to; unset: the system's",
     )
     data_dir: Path = Field(
         Path("var"), description="Folder of the embedded store and of snapshots"
     )
     models_store: Path = Field(
         Path("models_store/bundles"), description="Folder of bundles, `<name>/<version>/` each"
+    )
+    max_bundle_bytes: int = Field(2 * 2**30, gt=0, description="Bytes of all files of one bundle")
+    bundle_seconds: float = Field(
+        60.0, gt=0, description="Processor seconds that trying one bundle at start may take"
+    )
+    bundle_memory: int = Field(
+        4 * 2**30, ge=2**27, description="Bytes of memory that trying one bundle may take"
     )
     default_comparator: str | None = Field(
         None,
@@ -43,7 +59,17 @@ class Settings(BaseSettings):
     )
     api_keys_file: Path | None = Field(
         None,
-        description="File with more keys, one a line",
+        description="File with more keys, one a line, read again when it changes",
+    )
+    keys_file: Path | None = Field(
+        None,
+        description="TOML file of keys with a role, galleries and quotas, read when it changes",
+    )
+    probes_per_identity: int = Field(
+        10,
+        ge=0,
+        description="Uncertain answers a day about one identity to keys of role `decide`, where "
+        "their entry says nothing else; 0: no limit",
     )
     allow_keyless: bool = Field(
         default=False,
@@ -81,9 +107,37 @@ class Settings(BaseSettings):
         64 * 2**20, ge=2**24, description="Bytes of memory that decoding one sample may take"
     )
     max_metadata_bytes: int = Field(4096, gt=0, description="Bytes of an identity's metadata")
+    max_kept_bytes: int = Field(
+        2**30, gt=0, description="Bytes of uploaded samples that a gallery may keep, where it does"
+    )
     max_batch: int = Field(64, gt=0, description="Samples in one model run")
     queue_length: int = Field(
         1024, gt=0, description="Samples that may wait for the model before requests are refused"
+    )
+    max_connections: int = Field(
+        1000, gt=0, description="Connections; when there are more, those that send nothing end"
+    )
+    keep_alive: float = Field(
+        10.0, gt=0, description="Seconds that a connection may be without a request"
+    )
+    head_timeout: float = Field(
+        10.0, gt=0, description="Seconds that the head of a request may take to come"
+    )
+    body_timeout: float = Field(
+        30.0, gt=0, description="Seconds that a body may take to come, and one more for each KiB"
+    )
+    send_timeout: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds that a client may take to read an answer, and one more per 64 KiB",
+    )
+    max_wait: float = Field(
+        0.05,
+        gt=0,
+        description="Seconds of work that may be under way before more is refused at once",
+    )
+    long_requests: int = Field(
+        16, gt=0, description="Requests for clusters, bulk, cohorts and whole galleries at a time"
     )
     request_deadline: float = Field(
         30.0, gt=0, description="Seconds after which a request is answered 504"
@@ -130,11 +184,23 @@ class Settings(BaseSettings):
         lt=1,
         description="Share of strangers named, where request and gallery are silent",
     )
+    drain_delay: float = Field(
+        1.0, ge=0, description="Seconds after SIGTERM in which, unready, it still takes requests"
+    )
+    on_suspicion: Literal["warn", "refuse", "ignore"] = Field(
+        "warn",
+        description="What becomes of a sample that seems to be somebody else's: `warn`, `refuse` "
+        "or `ignore`",
+    )
     drain_timeout: float = Field(
-        10.0, gt=0, description="Seconds that requests in flight may take to end after SIGTERM"
+        10.0, gt=0, description="Seconds after SIGTERM in which requests in flight may end"
     )
     metrics_galleries: str = Field(
         "default", description="Galleries with series of their own (at most 20), by commas"
+    )
+    allow_debuggers: bool = Field(
+        default=False,
+        description="Let programs of the same user read the service's memory, as profilers do",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log line that is written"
@@ -142,11 +208,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuses_strangers_without_keys(self) -> Self:
-        if not (self.is_loopback or self.keys() or self.allow_keyless):
+        keyed = self.keys_file or self.keys()
+        if not (self.is_loopback or keyed or self.allow_keyless):
             raise ValueError(
                 f"KINDRED_HOST={self.host} is not loopback and no KINDRED_API_KEYS are set; "
                 "set keys, or KINDRED_ALLOW_KEYLESS=true to serve everybody who can connect"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_authorities_of_tls_only(self) -> Self:
+        url = self.redis_url.get_secret_value() if self.redis_url else ""
+        if self.redis_ca_file and not url.startswith("rediss://"):
+            raise ValueError("KINDRED_REDIS_CA_FILE is set, and KINDRED_REDIS_URL is no rediss://")
+        return self
+
+    @model_validator(mode="after")
+    def _names_a_store(self) -> Self:
+        url = urlsplit(self.redis_url.get_secret_value()) if self.redis_url else None
+        if url and url.scheme not in STORE_SCHEMES:
+            raise ValueError(f"KINDRED_REDIS_URL: expected one of {', '.join(STORE_SCHEMES)}")
+        if url and url.scheme == "redis+sentinel" and not (url.netloc and url.path.strip("/")):
+            raise ValueError("KINDRED_REDIS_URL: expected redis+sentinel://host:port,…/name")
         return self
 
     @property
@@ -156,6 +239,16 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host in LOOPBACK_NAMES
+
+    def store_url(self) -> str | None:
+        """Return where Redis is, with the authorities that its certificate must lead to."""
+        if self.redis_url is None:
+            return None
+        url = self.redis_url.get_secret_value()
+        if self.redis_ca_file is None:
+            return url
+        authorities = urlencode({"ssl_ca_certs": self.redis_ca_file})
+        return f"{url}{'&' if urlsplit(url).query else '?'}{authorities}"
 
     def keys(self) -> tuple[str, ...]:
         """Return the API keys of the environment and of the file."""

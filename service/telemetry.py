@@ -36,6 +36,22 @@ STAGES = (
 LOST_FOR = ("slow", "hung", "killed", "crashed")
 EVALUATIONS = ("done", "refused", "failed", "late", "abandoned")
 SNAPSHOTS = ("used", "absent", "corrupt", "foreign", "stale")
+WAITS_FOR = ("idle", "head", "body", "leaving")
+ENDED_FOR = ("idle", "head", "body", "leaving", "unread", "crowded", "full")
+REFUSED_FOR = (
+    "no-key",
+    "unknown-key",
+    "expired-key",
+    "role",
+    "scope",
+    "host",
+    "origin",
+    "rate",
+    "concurrency",
+    "bytes",
+    "gallery-size",
+    "identity",
+)
 DECISIONS = ("match", "possible", "unknown")
 ENROLLMENTS = ("added", "duplicate", "refused")
 WRITES = ("enroll", "forget", "gallery", "identity", "cohort")
@@ -122,8 +138,26 @@ class Telemetry:
             "http_request_body_bytes", "Size of request bodies", by_route, _BYTES
         )
         self._problems = series.counter("problems", "Errors told", {"type": problems})
+        self._access_refused = series.counter(
+            "access_refused", "What callers were refused", {"reason": REFUSED_FOR}
+        )
+        self._keys = series.gauge("keys", "API keys in force")
+        self._keys_broken = series.gauge("keys_broken", "1 while the file of keys cannot be read")
         self._stage_seconds = series.histogram(
             "stage_duration_seconds", "Time in one stage of a request", {"stage": STAGES}
+        )
+
+        self._connections = series.gauge(
+            "connections", "Open connections", {"waits_for": (*WAITS_FOR, "nothing")}
+        )
+        self._connections_ended = series.counter(
+            "connections_ended", "Connections that were ended", {"reason": ENDED_FOR}
+        )
+        self._under_way = series.gauge(
+            "admission_requests", "Requests of short work that are under way"
+        )
+        self._admission_limit = series.gauge(
+            "admission_limit", "Requests of short work that may be under way"
         )
 
         self._queue_depth = series.gauge(
@@ -208,6 +242,9 @@ class Telemetry:
         self._ready_reasons = series.gauge(
             "ready_reasons", "1 where this keeps the service from being ready", {"reason": REASONS}
         )
+        self._lines_dropped = series.counter(
+            "log_lines_dropped", "Log lines that nobody took in time"
+        )
         self._lag = series.gauge("event_loop_lag_seconds", "How late the last timer fired")
 
         build = series.facts("build_info", "The build that runs", "version", "commit")
@@ -245,9 +282,37 @@ class Telemetry:
         """Count an error told, of a whole request or of one item."""
         self._problems(slug).inc()
 
+    def access_refused(self, reason: str) -> None:
+        """Count a request, or an item of one, that its caller may not have."""
+        self._access_refused(reason).inc()
+
+    def keys(self, count: int, broken: bool) -> None:  # noqa: FBT001 - as it is told
+        """Show how many keys are in force, and whether the files of them are broken since."""
+        self._keys().set(count)
+        self._keys_broken().set(broken)
+
     def stage(self, stage: str, seconds: float) -> None:
         """Time one stage of a request."""
         self._stage_seconds(stage).observe(seconds)
+
+    def turned_away(self, route_template: str, n: int) -> None:
+        """Count requests that were refused before they were read."""
+        self._requests(route_template, "503").inc(n)
+        self._problems("overloaded").inc(n)
+
+    def connection_ended(self, reason: str) -> None:
+        """Count a connection whose client took too long, or that made room."""
+        self._connections_ended(reason).inc()
+
+    def entrance(
+        self, connections: int, waiting: Mapping[str, int], under_way: int, limit: int
+    ) -> None:
+        """Show the connections, what their clients are waited for, and the work under way."""
+        for stage in WAITS_FOR:
+            self._connections(stage).set(waiting.get(stage, 0))
+        self._connections("nothing").set(connections - sum(waiting.values()))
+        self._under_way().set(under_way)
+        self._admission_limit().set(limit)
 
     def batch(self, comparator: str, samples: int) -> None:
         """Count one model run over this many samples."""
@@ -343,6 +408,10 @@ class Telemetry:
         for reason in REASONS:
             self._ready_reasons(reason).set(reason in reasons)
         self._ready_reasons(OTHER).set(any(reason not in REASONS for reason in reasons))
+
+    def log_lines_dropped(self, n: int) -> None:
+        """Count log lines that were not written."""
+        self._lines_dropped().inc(n)
 
     async def watch_event_loop(self, every: float = 0.5) -> None:
         """Show how late the event loop fires a timer, in seconds, until cancelled."""

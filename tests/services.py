@@ -24,8 +24,11 @@ class Service:
             name: value for name, value in os.environ.items() if not name.startswith("KINDRED_")
         } | {
             "KINDRED_PORT": "0",
+            "KINDRED_DRAIN_DELAY": "0",
             "KINDRED_DATA_DIR": str(data_dir),
             "KINDRED_MODELS_STORE": str(bundles),
+            # Tests look into the service's /proc, which only root may where debuggers may not.
+            "KINDRED_ALLOW_DEBUGGERS": str(os.geteuid() != 0),
             **{f"KINDRED_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.process: subprocess.Popen[bytes] | None = None

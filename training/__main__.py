@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import onnx
 import typer
 from lightning_fabric import Fabric
 from rich.progress import Progress as Bar
@@ -27,7 +28,7 @@ from training.labelled_bundle import export_labelled, provenance_of
 from training.measuring import embed_samples, untrained_figures, write_turned
 from training.pairs import Limits, draw_pairs, split_identities, write_pairs
 from training.pictures import side_by_side
-from training.precision import Weights
+from training.precision import Converted, Weights
 from training.reading import read_captioned, read_evaluated, read_split, recipe_of
 from training.recipe import Card, Recipe, WordsNetwork, read_recipe
 from training.retrieval import (
@@ -206,6 +207,26 @@ def export(
     with progress() as told:
         comparator = export_labelled(recipe, encoder, samples, out, weights, told)
     tell_of_bundle(comparator, out)
+
+
+@app.command()
+def recalibrate(
+    recipe_file: RecipeFile,
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle of one encoder.")],
+    out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
+    data: Data = None,
+) -> None:
+    """Write a bundle anew from its encoder: all else is measured again, as the recipe says."""
+    recipe, comparator = read_recipe(recipe_file), open_bundle(bundle)
+    if recipe.b is not None or recipe.data.pairs is not None:
+        raise typer.BadParameter("expected a recipe of one encoder and labelled samples")
+    if comparator.manifest.encoders["a"].input != recipe.input:
+        raise typer.BadParameter(f"{comparator.title} prepares samples otherwise than the recipe")
+    encoder = Converted(onnx.load(bundle / comparator.manifest.encoders["a"].file))
+    samples = read_split(recipe, data, "val")
+    with progress() as told:
+        written = export_labelled(recipe, encoder, samples, out, "float32", told)
+    tell_of_bundle(written, out)
 
 
 @app.command()

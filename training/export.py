@@ -74,6 +74,7 @@ def export_bundle(
     calibrated: Calibrated,
     cohort: Embeddings,
     cohort_b: Embeddings | None = None,
+    cohort_groups: npt.NDArray[np.int64] | None = None,
     description: str = "",
     metrics: tuple[Metric, ...] = (),
     provenance: Provenance = Provenance(),  # noqa: B008 - frozen
@@ -83,7 +84,8 @@ def export_bundle(
 
     One encoder makes a siamese comparator; with `b`, side a of a pair goes through the one and
     side b through the other. `cohort` holds an embedding (m, d) of each of m strangers, and with
-    `b` `cohort_b` holds one by that encoder.
+    `b` `cohort_b` holds one by that encoder. `cohort_groups` (m,) tell strangers apart who are
+    unlike each other, as those of two data sets are; the calibration was then made by group, too.
 
     Raises FileExistsError if the folder is there, because a version that is out does not change,
     and BundleRefused if ONNX Runtime differs from torch or the bundle fails its own checks.
@@ -121,6 +123,8 @@ def export_bundle(
         strangers: dict[str, Any] = {"embeddings": cohort.astype(np.float16)}
         if cohort_b is not None:
             strangers["embeddings_b"] = cohort_b.astype(np.float16)
+        if cohort_groups is not None:
+            strangers["groups"] = cohort_groups.astype(np.int64)
         identities = np.arange(len(cohort), dtype=np.int64)
         np.savez_compressed(draft / COHORT, identities=identities, **strangers)
         manifest = Manifest(

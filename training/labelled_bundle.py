@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from evaluation.calibration import calibrate, score_of
@@ -50,6 +51,7 @@ def export_labelled(
         turned(lambda turned: embed(encoder, turned, recipe.input), samples.only(free))
         if recipe.batches.quarter_turns
         else None,
+        by_group=recipe.export.by_group,
     )
     embedded = as_embedded(embeddings, samples, score_of(calibrated.head))
     blank = replace(embedded, embeddings=embed(untrained(recipe), samples.inputs, recipe.input))
@@ -67,6 +69,7 @@ def export_labelled(
         normalised=True,
         calibrated=calibrated,
         cohort=_strangers(embeddings[free], samples.only(free)),
+        cohort_groups=_group_of(samples.only(free)) if recipe.export.by_group else None,
         metrics=metrics,
         provenance=provenance_of(recipe),
         words=recipe.card,
@@ -84,6 +87,12 @@ def _strangers(embeddings: Embeddings, read: LabelledSamples) -> Embeddings:
     """Return one embedding (m, d) of each identity, of the drawers in turn."""
     rows = [np.flatnonzero(read.labels == i) for i in range(len(read.identities))]
     return embeddings[[own[i % len(own)] for i, own in enumerate(rows)]]
+
+
+def _group_of(read: LabelledSamples) -> npt.NDArray[np.int64]:
+    groups = np.zeros(len(read.identities), np.int64)
+    groups[read.labels] = read.groups
+    return groups
 
 
 def turned(

@@ -29,7 +29,12 @@ def embed_samples(comparator: Comparator, read: LabelledSamples) -> Samples:
     return labelled(
         embeddings,
         identities,
-        as_served(comparator.manifest, comparator.digest, comparator.cohort),
+        as_served(
+            comparator.manifest,
+            comparator.digest,
+            comparator.cohort,
+            comparator.cohort_groups,
+        ),
         # A folder of folders without folders around them has a group for each identity.
         groups=groups if len(read.group_names) < len(read.identities) else None,
         drawers=read.drawers if len(np.unique(read.drawers)) > 1 else None,

@@ -307,10 +307,12 @@ class Export(_Part):
     """How the encoder leaves: averaged over views that show these shares of the picture.
 
     Of sound, with so many numbers more, that a linear map makes of its `statistics`; see
-    training/audio_statistics.py.
+    training/audio_statistics.py. `by_group` says that groups are unlike each other, as data sets
+    are, and that a gallery will mostly be of one: thresholds then keep to any of them.
     """
 
     views: tuple[float, ...] = ()
+    by_group: bool = False
     statistics: Annotated[int, Field(ge=0)] = 0
 
 

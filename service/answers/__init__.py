@@ -15,6 +15,8 @@ from service.answers.galleries import (
     IdentityAnswer,
     ReceiptAnswer,
 )
+from service.answers.migrating import MigrationAnswer
+from service.answers.operating import OperatingCurveAnswer
 from service.answers.serving import About, Alive, ComparatorAnswer, ComparatorsAnswer, Readiness
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "IdentifyAnswer",
     "IdentitiesAnswer",
     "IdentityAnswer",
+    "MigrationAnswer",
+    "OperatingCurveAnswer",
     "Readiness",
     "ReceiptAnswer",
     "VerifyAnswer",

@@ -5,30 +5,37 @@ from typing import Self
 from pydantic import BaseModel
 
 from models_store import Comparator
+from service import bands
 from service.answers.common import Failure, Timed, milliseconds
 from service.embedding import EmbeddedSamples
 from service.recogniser import Partition, Verification
 
 
 class VerifyAnswer(Timed):
-    """Whether two samples are the same; `fmr` is the rate known for this threshold."""
+    """Whether two samples are the same; `fmr` is the rate known for this threshold.
+
+    Of a match, `certain` also reaches the strictest threshold that was measured. `score` and
+    `distance` are null for a key of role `decide`.
+    """
 
     comparator: str
-    score: float
-    distance: float
+    score: float | None
+    distance: float | None
     match: bool
+    band: bands.Band
     threshold: float
     target_fmr: float | None
     fmr: float | None
 
     @classmethod
-    def of(cls, found: Verification) -> Self:
-        """Shape a verification."""
+    def of(cls, found: Verification, *, figures: bool = True) -> Self:
+        """Shape a verification, with the figures that it rests on or without."""
         return cls(
             comparator=found.comparator.title,
-            score=found.score,
-            distance=found.distance,
+            score=found.score if figures else None,
+            distance=found.distance if figures else None,
             match=found.match,
+            band=bands.of_pair(found),
             threshold=found.threshold,
             target_fmr=found.target_fmr,
             fmr=found.fmr,
@@ -48,8 +55,8 @@ class EmbedAnswer(Timed):
     def of(cls, comparator: Comparator, found: EmbeddedSamples) -> Self:
         """Shape embeddings: those that failed leave a `null`."""
         rows: list[list[float] | None] = [None] * (len(found.indices) + len(found.failures))
-        for i, row in zip(found.indices, found.embeddings.tolist(), strict=True):
-            rows[i] = row
+        for i, row in zip(found.indices, found.embeddings, strict=True):
+            rows[i] = row.tolist()  # one by one, so that others go on in between
         return cls(
             comparator=comparator.title,
             dimension=comparator.manifest.dimension,

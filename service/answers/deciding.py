@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 from index import Identification
+from service import bands
 from service.answers.common import Failure, Timed, milliseconds
 from service.recogniser import Identifications
 
@@ -55,12 +56,16 @@ class Decision(BaseModel):
 class Result(BaseModel):
     """The decision on one probe; `identity` is null unless the outcome is `match`.
 
+    A match is `certain` if no stranger of the cohort comes as close, else `likely`. To a key of
+    role `decide` no figure of the probe is told: they are null, and `candidates` empty.
+
     Where nothing measured says what `posterior` or `expected_fnir` is, they are null, and their
     reason says why.
     """
 
     index: int
     outcome: Literal["match", "possible", "unknown"]
+    band: bands.Band
     identity: str | None
     score: float | None
     posterior: float | None
@@ -82,6 +87,7 @@ class Result(BaseModel):
         return cls(
             index=index,
             outcome=found.outcome,
+            band=bands.of_decision(found),
             identity=found.identity,
             score=found.score,
             posterior=found.posterior,
@@ -115,6 +121,16 @@ class Result(BaseModel):
             ],
         )
 
+    def without_figures(self) -> Self:
+        """Return the same with nothing that tells how far the probe is from anybody."""
+        return self.model_copy(
+            update={
+                **dict.fromkeys(("score", "posterior", "unknown_posterior", "p_value")),
+                "decision": Decision(rule=self.decision.rule, runner_up=None, margin=None),
+                "candidates": [],
+            }
+        )
+
 
 class IdentifyAnswer(Timed):
     """Decisions on every probe, all on one version of the gallery."""
@@ -128,15 +144,16 @@ class IdentifyAnswer(Timed):
     failures: list[Failure]
 
     @classmethod
-    def of(cls, found: Identifications) -> Self:
-        """Shape the decisions of one request."""
+    def of(cls, found: Identifications, *, figures: bool = True) -> Self:
+        """Shape the decisions of one request, with the figures that they rest on or without."""
+        results = [Result.of(i, r) for i, r in zip(found.indices, found.results, strict=True)]
         return cls(
             gallery=found.replica.name,
             comparator=found.replica.comparator.title,
             digest=found.replica.comparator.digest,
             version=found.version,
             identities=found.identities,
-            results=[Result.of(i, r) for i, r in zip(found.indices, found.results, strict=True)],
+            results=results if figures else [result.without_figures() for result in results],
             failures=Failure.of(found.failures),
             timings_ms=milliseconds(found.timings),
         )

@@ -152,8 +152,12 @@ class Forgotten(BaseModel):
     @classmethod
     def of(cls, gallery: str, change: Change) -> Self:
         """Shape a deletion."""
-        receipt = f"/galleries/{gallery}/receipts/{change.version}"
-        return cls(version=change.version, receipt=receipt)
+        return cls.at(gallery, change.version)
+
+    @classmethod
+    def at(cls, gallery: str, version: int) -> Self:
+        """Shape a deletion that is durable as of a version."""
+        return cls(version=version, receipt=f"/galleries/{gallery}/receipts/{version}")
 
 
 class ErasedFrom(BaseModel):

@@ -81,6 +81,7 @@ class About(BaseModel):
 
     name: str = "Kindred"
     version: str
+    console: str = "/console/"
     docs: str = "/docs"
     openapi: str = "/openapi.json"
     comparators: str = "/comparators"

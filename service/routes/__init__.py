@@ -2,11 +2,26 @@
 
 from fastapi import APIRouter, Depends
 
-from service.routes import comparing, evaluation, galleries, identities, recognising, serving
-from service.routes.parts import Parts, no_strange_parameters
+from service.routes import (
+    comparing,
+    evaluation,
+    galleries,
+    identities,
+    migrating,
+    recognising,
+    serving,
+)
+from service.routes.parts import Parts, authorised, no_strange_parameters
 
-__all__ = ["Parts", "router"]
+__all__ = ["Parts", "router", "templates"]
 
-router = APIRouter(dependencies=[Depends(no_strange_parameters)])
-for room in (comparing, recognising, evaluation, galleries, identities, serving):
+ROOMS = (comparing, recognising, evaluation, galleries, migrating, identities, serving)
+
+router = APIRouter(dependencies=[Depends(authorised), Depends(no_strange_parameters)])
+for room in ROOMS:
     router.include_router(room.router)
+
+
+def templates() -> list[str]:
+    """Return the path of every route, as the route table has it."""
+    return sorted({str(getattr(r, "path", "")) for room in ROOMS for r in room.router.routes})

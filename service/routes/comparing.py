@@ -1,10 +1,11 @@
 """Samples compared, embedded and grouped, whoever they are."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
-from service import answers, fields
+from service import answers, bands, fields
 from service.edge import Facts
-from service.routes.parts import Served
+from service.guessing import demand_samples, one_more_pair
+from service.routes.parts import Asking, Served, in_json
 from service.uploads import read_upload
 from service.wire import body
 
@@ -14,24 +15,31 @@ router = APIRouter()
 @router.post(
     "/verify", operation_id="verify", openapi_extra=body(fields.VerifyFields, one=("a", "b"))
 )
-async def verify(request: Request, parts: Served) -> answers.VerifyAnswer:
+async def verify(request: Request, parts: Served, caller: Asking) -> answers.VerifyAnswer:
     """Say whether two samples are the same."""
     upload = await read_upload(request, parts.uploads, ("a", "b"))
     asked = fields.VerifyFields.of(upload)
-    found = await parts.recogniser.verify(
-        upload.one("a"), upload.one("b"), asked.comparator, asked.target_fmr, asked.threshold
-    )
+    a, b = upload.one("a"), upload.one("b")
+    demand_samples(caller, [a, b])
+    with one_more_pair(parts.questions, caller, a, b, asked.model_dump()) as told:
+        found = await parts.recogniser.verify(
+            a, b, asked.comparator, asked.target_fmr, asked.threshold
+        )
+        told(bands.of_pair(found))
     parts.telemetry.verified(found.comparator.title, match=found.match)
     request.state.facts = Facts(
         comparator=found.comparator.title, timings=found.timings, samples=2
     )
-    return answers.VerifyAnswer.of(found)
+    return answers.VerifyAnswer.of(found, figures=caller.sees_figures)
 
 
 @router.post(
-    "/embed", operation_id="embed", openapi_extra=body(fields.EmbedFields, many=("files",))
+    "/embed",
+    operation_id="embed",
+    response_model=answers.EmbedAnswer,
+    openapi_extra=body(fields.EmbedFields, many=("files",)),
 )
-async def embed(request: Request, parts: Served) -> answers.EmbedAnswer:
+async def embed(request: Request, parts: Served) -> Response:
     """Return the vectors that search compares."""
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.EmbedFields.of(upload)
@@ -43,13 +51,16 @@ async def embed(request: Request, parts: Served) -> answers.EmbedAnswer:
         timings=found.timings,
         failures=found.failures,
     )
-    return answers.EmbedAnswer.of(comparator, found)
+    return await in_json(lambda: answers.EmbedAnswer.of(comparator, found), len(files))
 
 
 @router.post(
-    "/cluster", operation_id="cluster", openapi_extra=body(fields.ClusterFields, many=("files",))
+    "/cluster",
+    operation_id="cluster",
+    response_model=answers.ClusterAnswer,
+    openapi_extra=body(fields.ClusterFields, many=("files",)),
 )
-async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
+async def cluster(request: Request, parts: Served) -> Response:
     """Say which samples belong together: those sent, or those enrolled in a gallery."""
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.ClusterFields.of(upload)
@@ -69,4 +80,4 @@ async def cluster(request: Request, parts: Served) -> answers.ClusterAnswer:
         timings=found.timings,
         failures=found.failures,
     )
-    return answers.ClusterAnswer.of(found)
+    return await in_json(lambda: answers.ClusterAnswer.of(found), len(found.names))

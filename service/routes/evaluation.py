@@ -10,11 +10,13 @@ from fastapi.responses import HTMLResponse
 from starlette.requests import ClientDisconnect
 
 from service import answers, fields
+from service.access import demand
 from service.clients import prefers_html, while_there
 from service.edge import Facts
+from service.keys import Role
 from service.labelled import read_labelled
 from service.problems import INTERNAL, kind_of
-from service.routes.parts import Served
+from service.routes.parts import Asking, Served
 from service.telemetry import Telemetry
 from service.uploads import read_upload
 from service.wire import body
@@ -33,7 +35,7 @@ PAGE_HEADERS = {
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
     openapi_extra=body(fields.EvaluateFields, many=("files",), archive=True),
 )
-async def evaluate(request: Request, parts: Served) -> Response:
+async def evaluate(request: Request, parts: Served, caller: Asking) -> Response:
     """Measure a comparator on labelled samples: a JSON report, or a page for who prefers HTML."""
     request.state.deadline.reschedule(
         asyncio.get_running_loop().time() + parts.evaluation_deadline
@@ -41,6 +43,8 @@ async def evaluate(request: Request, parts: Served) -> Response:
     with _counted(parts.telemetry), parts.evaluator.runs.admitted():
         upload = await read_upload(request, parts.evaluation_uploads, ("files", "archive"))
         asked = fields.EvaluateFields.of(upload)
+        if asked.apply:
+            demand(caller, Role.ADMINISTER, "to apply")
         samples, labels = await asyncio.to_thread(
             read_labelled, upload, asked, parts.evaluation_uploads
         )

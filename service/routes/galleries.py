@@ -42,18 +42,19 @@ async def create_gallery(request: Request, parts: Served) -> answers.GalleryAnsw
 
 @router.get("/galleries", operation_id="list_galleries")
 async def list_galleries(parts: Served) -> answers.GalleriesAnswer:
-    """List every gallery."""
+    """List every gallery that the key reaches."""
     default = parts.recogniser.target_fpir
-    replicas = parts.recogniser.galleries.replicas
     return answers.GalleriesAnswer(
-        galleries=[answers.GalleryAnswer.of(replica, default) for replica in replicas]
+        galleries=[
+            answers.GalleryAnswer.of(replica, default) for replica in parts.recogniser.replicas()
+        ]
     )
 
 
 @router.get("/galleries/{gallery}", operation_id="get_gallery")
 async def get_gallery(gallery: GalleryName, parts: Served) -> answers.GalleryAnswer:
     """Describe one gallery."""
-    replica = parts.recogniser.galleries.get(gallery)
+    replica = parts.recogniser.gallery(gallery)
     return answers.GalleryAnswer.of(replica, parts.recogniser.target_fpir)
 
 
@@ -72,7 +73,7 @@ async def delete_gallery(gallery: GalleryName, parts: Served) -> answers.Gallery
 )
 async def export_gallery(gallery: GalleryName, request: Request, parts: Served) -> Response:
     """Give all that is kept of a gallery, as NDJSON: whole if its last line is `{"end": …}`."""
-    parts.recogniser.galleries.get(gallery)
+    parts.recogniser.gallery(gallery)
     request.state.deadline.reschedule(None)  # of any length, as fast as the client reads
     lines = export_lines(parts.store, gallery)
     first = await anext(lines)  # before the status is sent
@@ -98,13 +99,14 @@ async def import_gallery(
     request.state.deadline.reschedule(None)
     comparators = {c.digest: c for c in parts.recogniser.comparators.values()}
     replica = await parts.recogniser.import_gallery(
+        gallery,
         lambda: import_lines(
             parts.store,
             gallery,
             bounded(request, parts.import_limit),
             comparators,
             parts.imports,
-        )
+        ),
     )
     request.state.facts = Facts(
         comparator=replica.comparator.title, gallery=gallery, samples=replica.index.samples
@@ -130,8 +132,18 @@ async def put_cohort(
     request.state.facts = Facts(
         gallery=gallery, samples=len(files), timings=samples.timings, failures=samples.failures
     )
-    _, strangers = parts.recogniser.galleries.get(gallery).cohort
+    _, strangers = parts.recogniser.gallery(gallery).cohort
     return answers.CohortAnswer.of(gallery, strangers, done)
+
+
+@router.get("/galleries/{gallery}/operating-curve", operation_id="get_operating_curve")
+async def get_operating_curve(
+    gallery: GalleryName, request: Request, parts: Served
+) -> answers.OperatingCurveAnswer:
+    """Say what `/identify` would need and miss at each target, in the gallery as it is now."""
+    found = await parts.recogniser.operating_curve(gallery)
+    request.state.facts = Facts(gallery=gallery, timings=found.timings)
+    return answers.OperatingCurveAnswer.of(found)
 
 
 @router.get("/galleries/{gallery}/health", operation_id="check_gallery")

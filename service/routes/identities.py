@@ -24,7 +24,7 @@ async def list_identities(
     after: Annotated[Whole, Query(ge=0, lt=2**63)] = 0,
 ) -> answers.IdentitiesAnswer:
     """List who is enrolled, page by page: pass `next` as `after` to go on."""
-    parts.recogniser.galleries.get(gallery)
+    parts.recogniser.gallery(gallery)
     page = await parts.store.identities(gallery, after, limit + 1)
     items = [answers.IdentityAnswer.of(identity) for identity in page[:limit]]
     return answers.IdentitiesAnswer(
@@ -37,7 +37,7 @@ async def get_identity(
     gallery: GalleryName, identity: IdentityName, parts: Served
 ) -> answers.IdentityAnswer:
     """Describe one identity."""
-    parts.recogniser.galleries.get(gallery)
+    parts.recogniser.gallery(gallery)
     return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
 
 
@@ -81,5 +81,5 @@ async def get_receipt(
     gallery: GalleryName, version: Annotated[Whole, Path(gt=0, lt=2**53)], parts: Served
 ) -> answers.ReceiptAnswer:
     """Say which places hold no byte any more of what a deletion took away."""
-    replica = parts.recogniser.galleries.get(gallery)
+    replica = parts.recogniser.gallery(gallery)
     return answers.ReceiptAnswer.of(await receipt_of(parts.store, parts.stowage, replica, version))

@@ -1,16 +1,23 @@
 """What every route stands on."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel
 
 from models_store import Shelf
 from service import fields
+from service.access import check_role
 from service.evaluating import Evaluator
 from service.identities import IdentityStore
 from service.imports import ImportLimits
+from service.keys import Caller
+from service.migrator import Migrator
 from service.parameters import InvalidParameter, field_name
+from service.quotas import Questions
 from service.recogniser import Recogniser
 from service.stowing import Stowage
 from service.telemetry import Telemetry
@@ -19,6 +26,7 @@ from service.uploads import UploadLimits, read_json
 FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 
 ALWAYS_ANSWER = ("/health/", "/metrics")
+LARGE = 64  # items of an answer
 SMALL_BODY = 64 * 1024  # bytes of a JSON body that carries no samples
 MAX_PAGE = 1000
 NDJSON: dict[str, Any] = {"application/x-ndjson": {"schema": {"type": "string"}}}
@@ -41,14 +49,33 @@ class Parts:
     evaluator: Evaluator
     evaluation_uploads: UploadLimits
     evaluation_deadline: float
+    questions: Questions
+    migrator: Migrator
+
+    def seen_by(self, caller: Caller) -> Self:
+        """Return the same as a caller has it, who may not see every gallery."""
+        recogniser = self.recogniser.seen_by(caller)
+        return replace(self, recogniser=recogniser, evaluator=self.evaluator.over(recogniser))
+
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
 
 
 async def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
-    return parts
+    caller: Caller = request.state.caller
+    return parts if caller.name is None else parts.seen_by(caller)
 
 
 Served = Annotated[Parts, Depends(_parts)]
+Asking = Annotated[Caller, Depends(_caller)]
+
+
+async def authorised(request: Request) -> None:
+    """Refuse a caller whose role is too low for the route, whatever it is asked."""
+    check_role(request.state.caller, request.scope["route"].operation_id)
 
 
 async def read_small(request: Request, model: type[FieldsT]) -> FieldsT:
@@ -57,6 +84,16 @@ async def read_small(request: Request, model: type[FieldsT]) -> FieldsT:
     if not isinstance(document, dict):
         raise InvalidParameter("body", "expected a JSON object")
     return model.read(document, strict=True)
+
+
+async def in_json(answer: Callable[[], BaseModel], items: int) -> Response:
+    """Return an answer about so many items; a large one is made in a thread, or all would wait."""
+
+    def written() -> str:
+        return answer().model_dump_json(by_alias=True)
+
+    content = written() if items < LARGE else await asyncio.to_thread(written)
+    return Response(content, media_type="application/json")
 
 
 async def no_strange_parameters(request: Request) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -12,7 +12,8 @@ from service import answers, fields
 from service.bulk import enroll_lines
 from service.edge import Facts
 from service.fields import GalleryName, Whole
-from service.routes.parts import NDJSON, Served
+from service.guessing import demand_samples, demand_usual_terms, within_quota
+from service.routes.parts import NDJSON, Asking, Served, in_json
 from service.uploads import bounded, read_upload
 from service.wire import body
 
@@ -77,7 +78,7 @@ async def enroll_bulk(
     request: Request, parts: Served, gallery: Annotated[GalleryName, Query()] = "default"
 ) -> StreamingResponse:
     """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON."""
-    parts.recogniser.galleries.get(gallery)
+    parts.recogniser.gallery(gallery)
     # A body of any length: each of its lines is bounded by the store's timeout instead.
     request.state.deadline.reschedule(None)
     lines = enroll_lines(
@@ -94,15 +95,21 @@ async def enroll_bulk(
 @router.post(
     "/identify",
     operation_id="identify",
+    response_model=answers.IdentifyAnswer,
     openapi_extra=body(fields.IdentifyFields, many=("files",)),
 )
 async def identify(
-    request: Request, parts: Served, x_min_version: Annotated[Whole, Header(ge=0)] = 0
-) -> answers.IdentifyAnswer:
+    request: Request,
+    parts: Served,
+    caller: Asking,
+    x_min_version: Annotated[Whole, Header(ge=0)] = 0,
+) -> Response:
     """Say whose each sample is, or that it is nobody's who is enrolled."""
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.IdentifyFields.of(upload)
     files = upload.many("files")
+    demand_samples(caller, files)
+    demand_usual_terms(caller, asked)
     found = await parts.recogniser.identify(
         asked.gallery,
         files,
@@ -113,6 +120,7 @@ async def identify(
         top=asked.top,
         min_version=x_min_version,
     )
+    found = within_quota(parts.questions, caller, asked, files, found)
     comparator = found.replica.comparator.title
     for result in found.results:
         parts.telemetry.identified(
@@ -127,4 +135,6 @@ async def identify(
         timings=found.timings,
         failures=found.failures,
     )
-    return answers.IdentifyAnswer.of(found)
+    return await in_json(
+        lambda: answers.IdentifyAnswer.of(found, figures=caller.sees_figures), len(files)
+    )

@@ -10,6 +10,7 @@ if metadata == '' then
 else
   redis.call('HSET', identity_key(number), 'metadata', metadata)
 end
+if shadow and redis.call('EXISTS', identity_key(number, shadow)) == 1 then copy_head(number) end
 local change = append(log_length, 'describe', number, {})
 erased()
 return change

@@ -1,9 +1,10 @@
 -- Keep samples under one identity.
--- ARGV: log length, model digest, bytes of one embedding, identity, metadata (JSON, or '' to
---       keep), hashed idempotency key (or ''), payload; fingerprint and embedding of each sample.
+-- ARGV: log length, model digest, digest of a second model (or ''), identity, metadata (JSON, or ''
+--       to keep), hashed idempotency key (or ''), payload, bytes of originals that a gallery may
+--       keep; of each sample fingerprint, embedding, the second model's (or ''), original (or '').
 -- Returns {replayed, answer as JSON}.
-local log_length, digest, width = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local name, metadata, key, payload = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local log_length, digest, other, name, metadata, key, payload, room = unpack(ARGV, 1, 8)
+local FIRST, WORDS = 9, 4
 if not lineage then return unknown_gallery() end
 
 -- One hash a day, gone after the next: a key is remembered for at least 24 hours, and all keys of
@@ -23,31 +24,62 @@ if key ~= '' then
   end
 end
 
+-- The gallery's comparator may have been changed since the samples were embedded by both.
+local held, shadows = unpack(redis.call('HMGET', root, 'digest', 'shadow_digest'))
+local mine, beside = 1, 2
+if other ~= '' and held == other then
+  digest, other, mine, beside = other, digest, 2, 1
+end
+local width = #ARGV[FIRST + mine]
 local refusal = mismatch(digest, width)
 if refusal then return refusal end
+for i = FIRST, #ARGV, WORDS do
+  if #ARGV[i + mine] ~= width then
+    return refused('MODELMISMATCH', 'the gallery has got another comparator')
+  end
+end
+
+local number = redis.call('ZSCORE', below .. 'identities', name)
+local record = number and identity_key(number)
+
+local function is_wanted(fingerprint)  -- whether its original is not there yet
+  local id = record and redis.call('HGET', record, fingerprint)
+  return not id or redis.call('HEXISTS', originals_key(number), id) == 0
+end
+
+local more = 0
+for i = FIRST, #ARGV, WORDS do
+  if ARGV[i + 3] ~= '' and is_wanted(ARGV[i]) then more = more + #ARGV[i + 3] end
+end
+local kept_bytes = tonumber(redis.call('HGET', root, 'kept_bytes') or 0)
+if originals and more > 0 and kept_bytes + more > tonumber(room) then
+  return refused('ORIGINALSFULL', 'expected at most ' .. room .. ' bytes of kept samples, got '
+    .. more .. ' more than ' .. kept_bytes)
+end
 
 redis.call('HSETNX', root, 'width', width)
 
 local changed = false
-local number = redis.call('ZSCORE', below .. 'identities', name)
 if not number then
   number = redis.call('HINCRBY', root, 'last_identity', 1)
+  record = identity_key(number)
   redis.call('HINCRBY', root, 'identities', 1)
   redis.call('ZADD', below .. 'identities', number, name)
-  redis.call('HSET', identity_key(number), 'name', name, 'created', created)
+  redis.call('HSET', record, 'name', name, 'created', created)
   changed = true
 end
-local record = identity_key(number)
 local described = redis.call('HGET', record, 'metadata')
 local replaced = metadata ~= '' and described and described ~= metadata
 if metadata ~= '' and described ~= metadata then
   redis.call('HSET', record, 'metadata', metadata)
   changed = true
 end
+if shadow then copy_head(number) end
 
 local samples, added = {}, {}
-for i = 8, #ARGV, 2 do
-  local fingerprint, embedding = ARGV[i], ARGV[i + 1]
+for i = FIRST, #ARGV, WORDS do
+  local fingerprint, embedding, copy, original = ARGV[i], ARGV[i + mine], ARGV[i + beside],
+    ARGV[i + 3]
   local id = redis.call('HGET', record, fingerprint)
   if id then
     samples[#samples + 1] = {id, 'duplicate'}
@@ -58,8 +90,16 @@ for i = 8, #ARGV, 2 do
     samples[#samples + 1] = {id, 'added'}
     added[#added + 1] = id
   end
+  if originals and original ~= '' and redis.call('HSETNX', originals_key(number), id, original) == 1
+  then
+    redis.call('ZADD', under(originals) .. 'identities', number, number)
+    redis.call('HINCRBY', root, 'kept_bytes', #original)
+    changed = true
+  end
+  if shadow and copy ~= '' and shadows == other then copy_sample(number, id, copy) end
 end
 count_samples(#added)
+settle(number)
 
 local change = cjson.null
 if changed or #added > 0 then change = append(log_length, 'enroll', number, added) end

@@ -1,11 +1,14 @@
 -- Return {last identity read, what they are as JSON, embeddings}. Each is {number, name, {sample, …}};
 -- of all that is kept also created, metadata ('' for none) and {"<fingerprint> <created>", …}, of
 -- identities without samples too.
--- ARGV: lineage, '' or 'all', then the number to begin after and the least number of samples, or
---       '', '' and numbers.
+-- ARGV: lineage (that in force, or the shadow), '' or 'all', then the number to begin after and the
+--       least number of samples, or '', '' and numbers.
 local asked, all, after, enough = ARGV[1], ARGV[2] == 'all', ARGV[3], tonumber(ARGV[4])
 if not lineage then return unknown_gallery() end
-if lineage ~= asked then return refused('OUTOFSTEP', 'the gallery was made anew') end
+if asked ~= lineage and asked ~= shadow then
+  return refused('OUTOFSTEP', 'the gallery was made anew')
+end
+below = under(asked)
 
 local numbers = {}
 if after == '' then

@@ -5,7 +5,7 @@
 if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
   return refused('IMPORTBROKEN', 'what was staged is not there any more')
 end
-below = string.sub(root, 1, -8) .. ARGV[1] .. ':'
+below, originals = under(ARGV[1]), redis.sha1hex(ARGV[1])
 
 local function staged(identities, samples)
   redis.call('HINCRBY', below .. 'staged', 'identities', identities)
@@ -22,6 +22,7 @@ while i <= #ARGV do
     staged(-1, -#sample_ids(record))
     redis.call('ZREM', below .. 'identities', before)
     redis.call('UNLINK', record)
+    redis.call('HINCRBY', below .. 'staged', 'bytes', 0 - forget_originals(number))
   end
   if name ~= '' then
     if redis.call('ZADD', below .. 'identities', 'NX', number, name) == 0 then

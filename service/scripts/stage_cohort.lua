@@ -3,6 +3,6 @@
 if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
   return refused('IMPORTBROKEN', 'what was staged is not there any more')
 end
-below = string.sub(root, 1, -8) .. ARGV[1] .. ':'
+below = under(ARGV[1])
 redis.call('HSET', below .. 'cohort', 'identities', ARGV[2], 'embeddings', ARGV[3],
   'calibration', ARGV[4])

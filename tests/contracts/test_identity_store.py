@@ -149,7 +149,7 @@ async def test_an_unknown_gallery_is_said_to_be_unknown(store: IdentityStore) ->
         store.identity("nobody", "Ada"),
         store.identities("nobody"),
         store.put_cohort("nobody", MODEL, cohort),
-        store.cohort("nobody"),
+        store.cohort("nobody", nowhere),
         store.changes("nobody", nowhere),
         store.references("nobody", nowhere, [1]),
     ):
@@ -417,11 +417,12 @@ async def test_references_are_read_for_the_identities_that_were_asked_for(
 async def test_a_cohort_is_kept_and_is_a_change(store: IdentityStore) -> None:
     embeddings = np.stack([at(10).embedding, at(20).embedding])
     cohort = StoredCohort(embeddings, np.array([7, 7]), '{"rule": "max"}')
-    assert await store.cohort("staff") is None
+    position = (await store.gallery("staff")).position
+    assert await store.cohort("staff", position) is None
 
     change = await store.put_cohort("staff", MODEL, cohort)
 
-    kept = await store.cohort("staff")
+    kept = await store.cohort("staff", (await store.gallery("staff")).position)
     assert kept is not None
     assert kept.embeddings.tobytes() == cohort.embeddings.tobytes()
     assert kept.identities.tolist() == [7, 7]
@@ -437,7 +438,7 @@ async def test_a_cohort_takes_the_place_of_the_one_before_with_its_calibration(
 
     await store.put_cohort("staff", MODEL, StoredCohort(embeddings[:1], np.arange(1)))
 
-    kept = await store.cohort("staff")
+    kept = await store.cohort("staff", (await store.gallery("staff")).position)
     assert kept is not None
     assert (len(kept.embeddings), kept.calibration) == (1, None)
 

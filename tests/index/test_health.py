@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from index.gallery import NotFinite, Reference
-from index.health import examine, label_noise, one_thing, unjudged
+from index.health import examine, unjudged
+from index.mixtures import label_noise, one_thing
 
 DIMENSION = 16
 

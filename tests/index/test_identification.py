@@ -420,6 +420,31 @@ def test_a_large_enough_gallery_decides_by_the_rule_that_misses_fewest_of_its_ow
     assert decides_by(large) == "max"
 
 
+def test_a_gallery_of_one_kind_lets_in_as_many_of_its_kind_as_asked():
+    # Two kinds, such as two data sets: nobody of the one is much like anybody of the other.
+    rng = np.random.default_rng(1)
+    kind = np.repeat([0, 1], 400)
+    offset = 1.2 * unit(rng.standard_normal((2, 16)))
+    people = unit(rng.standard_normal((800, 16)) / 4 + offset[kind])
+    enrolled, strangers = people[:20], people[20:220]
+    cohort, groups = np.concatenate([people[220:400], people[400:580]]), np.repeat([0, 1], 180)
+
+    def named(cohort_groups: np.ndarray | None) -> float:
+        identifier = Identifier(
+            lambda: NumpyGallery(16, "cosine"),
+            head,
+            cohort,
+            cohort_groups=cohort_groups,
+            own_trials=False,
+        )
+        identifier.enroll([Reference(k, str(k)) for k in range(20)], enrolled)
+        answers = identifier.identify(strangers, target_fpir=0.1)
+        return float(np.mean([each.identity is not None for each in answers]))
+
+    assert named(None) > 0.15
+    assert named(groups) < 0.13
+
+
 def rows_of(
     rng: np.random.Generator, identities: int, samples: int
 ) -> list[tuple[str, np.ndarray]]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from index.kinship import akin, kinship
+from index.kinship import akin, as_the_nearest, kinship
 
 few_scores = st.lists(st.floats(0.001, 0.999), min_size=1, max_size=40).map(np.array)
 
@@ -72,3 +72,37 @@ def test_own_trials_never_cost_a_target_of_one_percent(own):
     cohort = akin(np.zeros(150), np.ones(own), 0.0)
 
     assert cohort.threshold(0.01) > 0
+
+
+def test_strangers_of_every_group_are_judged_as_near_as_those_of_the_nearest():
+    near, far = around(-1, 40), expit(-5 + (logit(around(-1, 30)) + 1) / 2)
+    groups = np.repeat([4, 7], [40, 30])
+
+    raised = as_the_nearest(np.concatenate([near, far]), groups)
+
+    assert np.array_equal(raised[:40], near)
+    assert logit(raised[40:]).mean() == pytest.approx(-1, abs=1e-6)
+    assert logit(raised[40:]).std() == pytest.approx(logit(near).std(), abs=1e-6)
+
+
+def test_a_handful_of_strangers_neither_raises_others_nor_is_raised():
+    few, many = around(0, 9), around(-2, 20)
+    scores, groups = np.concatenate([few, many]), np.repeat([0, 1], [9, 20])
+
+    assert np.array_equal(as_the_nearest(scores, groups), scores)
+    assert np.array_equal(as_the_nearest(few, None), few)
+
+
+@given(seed=st.integers(0, 99), groups=st.integers(1, 4))
+def test_what_a_group_is_called_and_who_came_first_changes_nothing(seed, groups):
+    rng = np.random.default_rng(seed)
+    scores, whose = expit(rng.normal(-2, 2, 60)), rng.integers(groups, size=60)
+    order, names = rng.permutation(60), rng.permutation(9)
+
+    plain = as_the_nearest(scores, whose)
+
+    assert np.allclose(as_the_nearest(scores[order], names[whose[order]]), plain[order])
+    assert np.all(as_the_nearest(plain, whose) <= 1)
+    for group in range(groups):  # within a group nobody overtakes anybody
+        own = whose == group
+        assert np.array_equal(np.argsort(scores[own]), np.argsort(plain[own]))

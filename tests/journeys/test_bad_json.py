@@ -144,3 +144,17 @@ def test_a_list_may_be_long_where_it_is_of_use(to_all_kinds):
 
     assert len(answer.json()["embeddings"]) == 4096
     assert to_all_kinds.post("/embed", files=[part(draw(1))]).is_success
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_surrogate_in_metadata_is_refused(client, gallery, method):
+    client.post("/enroll", data={"identity": "ada", "gallery": gallery}, files=[part(draw(1))])
+    path = {"POST": "/enroll", "PATCH": f"/galleries/{gallery}/identities/ada"}[method]
+    body = b'{"metadata": {"a": "\\ud800"}'
+    if method == "POST":
+        body += f', "identity": "b", "gallery": "{gallery}"'.encode()
+        body += b', "files": [' + sent(as_json(draw(1))) + b"]"
+
+    answer = client.request(method, path, content=body + b"}", headers={"content-type": JSON})
+
+    assert_refused(answer, 422, INVALID, "metadata")

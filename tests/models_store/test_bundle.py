@@ -116,7 +116,21 @@ def test_random_bytes_as_a_model_are_refused(bundle):
     (bundle / "encoder.onnx").write_bytes(b"not a model")
     write_manifest(bundle, read_fields(bundle))
 
-    assert "cannot load" in refusal(bundle)
+    assert "expected an ONNX file" in refusal(bundle)
+
+
+def test_strangers_may_come_in_groups(bundle):
+    assert open_bundle(bundle).cohort_groups is None
+    with np.load(bundle / "cohort.npz") as arrays:
+        kept = dict(arrays)
+    np.savez(bundle / "cohort.npz", **kept, groups=np.arange(60) % 3)
+    write_manifest(bundle, read_fields(bundle))
+
+    assert open_bundle(bundle).cohort_groups.tolist() == [0, 1, 2] * 20
+
+    np.savez(bundle / "cohort.npz", **kept, groups=np.zeros(59))
+    write_manifest(bundle, read_fields(bundle))
+    assert "expected 60 whole numbers as groups" in refusal(bundle)
 
 
 def test_a_cohort_of_pickled_objects_is_never_opened(bundle):

@@ -1,15 +1,17 @@
 """An export while the gallery changes, and imports that do not come to their end."""
 
+import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models_store import Comparator, open_shelf
+from models_store import Comparator, Sample, open_shelf
 from service.durable_redis import DurableRedis
 from service.embedded_redis import EmbeddedRedis
 from service.exports import export_lines
@@ -21,17 +23,18 @@ from service.identities import (
     KeptIdentity,
     NewSample,
     NotDurable,
+    OriginalsFull,
     StoredCohort,
     UnknownGallery,
 )
 from service.imports import ImportLimits, import_lines
 from service.redis_store import RedisIdentityStore
-from service.uploads import MalformedBody
+from service.uploads import MalformedBody, TooLarge
 
 pytestmark = pytest.mark.anyio
 
 OWED = {"kindred:{erasure}:owed"}  # until the append-only file is rewritten
-LIMITS = ImportLimits(line=2**20, metadata=4096, strangers=100)
+LIMITS = ImportLimits(line=2**20, metadata=4096, original=2**19, strangers=100)
 
 
 @pytest.fixture
@@ -127,7 +130,7 @@ async def test_what_changes_during_an_export_is_told_again_and_what_is_told_last
         there.samples,
     )
     assert comparable(await whole(store, "copy")) == comparable(await whole(store, "staff"))
-    own = await store.cohort("copy")
+    own = await store.cohort("copy", made.position)
     assert own is not None
     assert own.embeddings.tobytes() == strangers.tobytes()
     assert own.identities.tolist() == cohort.identities.tolist()
@@ -213,3 +216,93 @@ async def test_an_export_has_a_line_for_each_identity_and_its_checksum(
     assert (b["identity"]["name"], b["identity"]["metadata"]) == ("b", {"of": "b"})
     body = exported[: exported.rindex(b'{"end"')]
     assert end["end"]["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+# Originals
+
+
+async def keep(store: RedisIdentityStore, model: Comparator, name: str, *seeds: int) -> None:
+    samples = [
+        replace(sample(seed), original=Sample(b"sent %d\0\xff" % seed, "image")) for seed in seeds
+    ]
+    await store.enroll(Enrollment("keeping", model.digest, name, samples))
+
+
+async def originals(store: RedisIdentityStore, gallery: str) -> dict[tuple[str, int], object]:
+    return {
+        (each.name, one.id): sent
+        for each in await whole(store, gallery)
+        for one, sent in zip(
+            each.samples,
+            await store.originals(gallery, each.number, [s.id for s in each.samples]),
+            strict=True,
+        )
+    }
+
+
+@pytest.fixture
+async def keeping(store: RedisIdentityStore, model: Comparator) -> RedisIdentityStore:
+    settings = GallerySettings("keeping", model.title, model.digest, keep_samples=True)
+    await store.create_gallery(settings)
+    return store
+
+
+async def test_originals_come_along_as_they_are_when_the_last_line_is_sent(
+    keeping: RedisIdentityStore, model: Comparator
+) -> None:
+    await keep(keeping, model, "a", 1, 2)
+    await keep(keeping, model, "b", *range(10, 30))
+    await keep(keeping, model, "c", 3)
+
+    lines = export_lines(keeping, "keeping")
+    told = [await anext(lines), await anext(lines), await anext(lines)]
+    await keeping.forget_sample("keeping", "a", 1)
+    await keeping.forget_identity("keeping", "c")
+    await keep(keeping, model, "b", 31)
+    told += [some async for some in lines]
+    made = await put(keeping, model, "copy", b"".join(told))
+
+    assert made.settings.keep_samples
+    assert await originals(keeping, "copy") == await originals(keeping, "keeping")
+    assert made.kept_bytes == (await keeping.gallery("keeping")).kept_bytes
+    assert len(await originals(keeping, "copy")) == 22
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda line: line.update(sample=9),
+        lambda line: line.update(identity=9),
+        lambda line: line.update(content="?"),
+        lambda line: line.update(modality="smell"),
+        lambda line: line.update(content=base64.b64encode(bytes(2**19 + 1)).decode()),
+    ],
+)
+async def test_originals_that_cannot_be_of_the_gallery_are_refused_and_leave_no_key(
+    keeping: RedisIdentityStore, redis: DurableRedis, model: Comparator, alter: Any
+) -> None:
+    await keep(keeping, model, "a", 1)
+    told = b"".join([some async for some in export_lines(keeping, "keeping")])
+    first, identity, original, end = map(json.loads, told.splitlines())
+    alter(original["original"])
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in (first, identity, original))
+    end["end"]["sha256"] = hashlib.sha256(body).hexdigest()
+    before = await keys(redis)
+
+    with pytest.raises((MalformedBody, ImportBroken, TooLarge)):
+        await put(keeping, model, "copy", body + json.dumps(end).encode() + b"\n")
+
+    assert await keys(redis) == before | OWED
+
+
+async def test_an_import_keeps_no_more_bytes_than_a_gallery_may(
+    keeping: RedisIdentityStore, redis: DurableRedis, model: Comparator
+) -> None:
+    await keep(keeping, model, "a", 1, 2, 3)
+    told = b"".join([some async for some in export_lines(keeping, "keeping")])
+    before = await keys(redis)
+
+    with pytest.raises(OriginalsFull):
+        await put(RedisIdentityStore(redis, kept_bytes=30), model, "copy", told)
+
+    assert await keys(redis) == before | OWED

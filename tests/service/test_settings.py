@@ -35,3 +35,22 @@ def test_keys_are_not_shown():
 def test_a_limit_below_its_least_is_refused():
     with pytest.raises(ValidationError, match="max_files"):
         Settings(max_files=0)
+
+
+def test_a_file_of_keys_is_as_good_as_keys():
+    assert not Settings(host="192.0.2.1", keys_file="keys.toml").is_loopback
+
+
+@pytest.mark.parametrize("url", ["rediss://u:p@host:1/0", "rediss://host?ssl_certfile=c.pem"])
+def test_the_authorities_of_the_store_go_into_its_url(url):
+    told = Settings(redis_url=url, redis_ca_file="/etc/ca one.pem").store_url()
+
+    assert told.startswith(url)
+    assert told[len(url)] == ("&" if "?" in url else "?")
+    assert told.endswith("ssl_ca_certs=%2Fetc%2Fca+one.pem")
+
+
+@pytest.mark.parametrize("url", [None, "redis://host", "unix:///tmp/s"])
+def test_authorities_without_tls_are_a_mistake_that_is_told(url):
+    with pytest.raises(ValidationError, match="REDIS_CA_FILE"):
+        Settings(redis_url=url, redis_ca_file="/etc/ca.pem")

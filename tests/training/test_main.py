@@ -64,3 +64,18 @@ def test_held_back_identities_are_in_no_calibration_and_no_cohort(
     comparator = open_bundle(tmp_path / "bundle")
     assert len(comparator.cohort) == 5  # of six characters one is held back
     assert "30 samples of 6 identities" in comparator.manifest.metrics[0].protocol
+
+
+def test_a_bundle_is_calibrated_again_from_its_own_encoder(run, recipe_file, glyphs, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    run("fit", recipe_file, "--data", glyphs, "--out", tmp_path / "run")
+    run("export", recipe_file, "--data", glyphs, "--run", tmp_path / "run", "--out", first)
+    recipe_file.write_text(recipe_file.read_text() + "\n[export]\nby_group = true\n")
+
+    run("recalibrate", recipe_file, first, "--data", glyphs, "--out", second)
+
+    before, after = open_bundle(first), open_bundle(second)
+    assert (second / "encoder.onnx").read_bytes() == (first / "encoder.onnx").read_bytes()
+    assert after.manifest.head.weight == pytest.approx(before.manifest.head.weight, rel=1e-4)
+    assert before.cohort_groups is None
+    assert after.cohort_groups.tolist() == [0] * 5  # characters of one alphabet

@@ -1,0 +1,66 @@
+"""What each target would take and cost in a gallery as it is now."""
+
+import math
+from dataclasses import dataclass
+
+from index.cohort import Source
+from index.decision import Terms
+from index.miss_rate import MissReason
+from index.roster import Rule
+
+_STEPS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
+TARGETS = tuple(
+    step * decade / 10_000 for decade in (1, 10, 100) for step in _STEPS if step * decade <= 5000
+)
+"""Rates from .1 % to 50 %, about evenly apart as people see them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A target, the threshold that keeps to it now, and the share of the enrolled it misses.
+
+    `threshold` is None where nobody is enrolled, and where the strangers cannot tell the target
+    from zero: then `strangers_needed` would. `fpir_interval` covers 95 %.
+    """
+
+    target_fpir: float
+    threshold: float | None
+    fpir_interval: tuple[float, float] | None
+    expected_fnir: float | None
+    expected_fnir_reason: MissReason | None
+    strangers_needed: int | None
+
+    @classmethod
+    def unresolved(cls, target_fpir: float) -> "CurvePoint":
+        """Return the point of a target that so few strangers say nothing of."""
+        needed = math.ceil(1 / target_fpir) - 1  # M strangers resolve 1 / (M + 1)
+        return cls(target_fpir, None, None, None, None, needed)
+
+    @classmethod
+    def of(cls, target_fpir: float, terms: Terms) -> "CurvePoint":
+        """Return the point of a target that is resolved."""
+        missed = terms.expected_fnir
+        return cls(
+            target_fpir,
+            terms.threshold,
+            terms.evidence.fpir_interval,
+            None if isinstance(missed, str) else missed,
+            missed if isinstance(missed, str) else None,
+            None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingCurve:
+    """Points by rising target, and what they rest on: as `decision.Evidence` has it.
+
+    `resolvable_from` is the lowest target that the strangers tell from zero; 1 if there are none.
+    """
+
+    rule: Rule
+    source: Source
+    cohort_size: int
+    own_trials: int
+    kinship: float
+    resolvable_from: float
+    points: tuple[CurvePoint, ...]

@@ -1,0 +1,171 @@
+"""How much work is taken on: as much as is done before who asks last has waited too long."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Any, Literal, Self
+
+Kind = Literal["short", "long"]
+
+SHORT = frozenset({"/verify", "/embed", "/identify", "/enroll"})
+LONG = frozenset({"/cluster", "/enroll/bulk", "/evaluate"})
+LONG_OF_A_GALLERY = frozenset(
+    {"cohort", "import", "export", "health", "migrate", "operating-curve"}
+)
+SEE_THEMSELVES = frozenset({"bulk", "evaluate", "import", "export", "migrate"})
+"""Last words of paths whose routes read or write on and on, and so see when a client leaves."""
+PLACE = "kindred.place"
+"""Where the scope of a request has the place that it was given."""
+
+MEMORY = 1.0  # seconds of work that the pace is measured over
+BURST = 3  # times as many may come at once, where so much did not stand before
+STANDING = 0.25  # seconds after which work that stands is no burst any more
+AT_FIRST = 0.005  # seconds that a request is thought to take before one was seen
+
+
+def kind_of_work(path: str) -> Kind | None:
+    """Return what kind of work a path asks for; None if it is hardly any."""
+    if path in SHORT:
+        return "short"
+    match path.split("/"):
+        case ["", "galleries", _, last] if last in LONG_OF_A_GALLERY:
+            return "long"
+    return "long" if path in LONG else None
+
+
+class Admission:
+    """Says who may come in now, before more than the head of a request is read.
+
+    Short work is taken on as long as all that was taken on before is done within `wait` seconds,
+    at the pace of the last second of work; `fewest` requests are, whatever the pace, so that the
+    machine is never idle. By Little's law (1961) that wait is the number of requests under way
+    times the time from one's end to the next one's. A burst may be larger, but not for long (as
+    in CoDel, RFC 8289): what matters is work that stands, and keeps all that come later waiting.
+    Of long work `most_long` requests are taken on.
+    """
+
+    def __init__(
+        self,
+        *,
+        wait: float,
+        fewest: int,
+        most_long: int,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._wait = wait
+        self._fewest = fewest
+        self._most_long = most_long
+        self._clock = clock
+        self._short = self._long = 0
+        self._since = 0.0  # when something ended last, or work began after there was none
+        self._calm = 0.0  # when there was work for half the places at most
+        self._busy, self._done = AT_FIRST, 1.0  # seconds, requests: of the last second of work
+        self._limit = max(fewest, int(wait / AT_FIRST))
+
+    @property
+    def limit(self) -> int:
+        """How many requests of short work may be under way now."""
+        return self._limit
+
+    @property
+    def most(self) -> int:
+        """How many may be in a burst."""
+        return BURST * self._limit
+
+    @property
+    def under_way(self) -> int:
+        """How many requests of short work are."""
+        return self._short
+
+    def admits(self, kind: Kind) -> bool:
+        """Say whether a request of this kind may come in now."""
+        if kind == "long":
+            return self._long < self._most_long
+        if self._short < self._limit:
+            return True
+        return self._short < self.most and self._clock() - self._calm < STANDING
+
+    def place(self, kind: Kind, path: str) -> "Place":
+        """Return a place for a request; short work counts once the whole request is here."""
+        return Place(self, kind, droppable=path.rpartition("/")[2] not in SEE_THEMSELVES)
+
+    def begin(self, kind: Kind) -> None:
+        """Count a request."""
+        if kind == "long":
+            self._long += 1
+            return
+        if self._short == 0:
+            self._since = self._calm = self._clock()
+        self._short += 1
+
+    def end(self, kind: Kind, *, answered: bool) -> None:
+        """Count a request no more; it tells of the pace if it was `answered` with success."""
+        if kind == "long":
+            self._long -= 1
+            return
+        self._short -= 1
+        now = self._clock()
+        if self._short <= self._limit // 2:
+            self._calm = now
+        passed, self._since = now - self._since, now
+        fading = math.exp(-passed / MEMORY)
+        self._busy = self._busy * fading + passed
+        self._done = self._done * fading + answered
+        self._limit = max(self._fewest, int(self._wait * self._done / max(self._busy, 1e-6)))
+
+
+class Place:
+    """A request's place among the work, given back when the request ends."""
+
+    def __init__(self, admission: Admission, kind: Kind, *, droppable: bool) -> None:
+        self._admission = admission
+        self._kind = kind
+        self._droppable = droppable
+        self._counts = self.ended = False
+        self._task: asyncio.Task[Any] | None = None
+        self.answered = False
+        """Whether it was, with success."""
+        self.crowded = False
+        """Whether so many came at the same time that it should be sent away after all."""
+        self.left = False
+        """Whether the client has, so that the work was dropped."""
+        if kind == "long":
+            self.begin()
+
+    def begin(self) -> None:
+        """Count this request: the whole of it is here, and now it is work."""
+        if self._counts or self.ended:
+            return
+        busy = self._admission
+        self.crowded = self._kind == "short" and busy.under_way >= busy.most
+        self._counts = True
+        busy.begin(self._kind)
+
+    def leave(self) -> None:
+        """Drop the work where it stands: nobody waits for it any more."""
+        if self._task is None:
+            self.left = True
+            self._end()
+        elif self._droppable:
+            self.left = True
+            self._task.cancel()
+
+    def _end(self) -> None:
+        if self._counts and not self.ended:
+            self._admission.end(self._kind, answered=self.answered)
+        self.ended = True
+
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._task = None
+        self._end()

@@ -1,0 +1,114 @@
+// Where samples come from: dropped, chosen, pasted, drawn or typed.
+
+import { html, nothing } from "./vendor/lit-html-3.3.3.js";
+import { update } from "./app.js";
+import { drawingPad } from "./pad.js";
+import { picture } from "./parts.js";
+import { count } from "./words.js";
+
+const SHOWN = 60; // tiles; the rest is counted
+const ACCEPTED = { image: "image/*", audio: "audio/*,.wav,.flac,.ogg,.mp3,.aiff" };
+
+let numbered = 0;
+
+/** What one place on a page holds: a few samples, or many. */
+export const box = (label, many = true) => ({ label, many, items: [], drawing: false, text: "" });
+
+const asItem = (blob, name, folder = "") => ({
+  id: ++numbered, blob, name, folder,
+  url: blob.type.startsWith("image/") ? URL.createObjectURL(blob) : null,
+});
+
+/** Take in items; a box of one sample keeps the last. */
+export function add(into, items) {
+  into.items = into.many ? [...into.items, ...items] : items.slice(-1);
+  into.onAdd?.(items);
+  update();
+}
+
+export const addFiles = (into, files) => add(into, Array.from(files, (file) => {
+  const folders = (file.webkitRelativePath || "").split("/");
+  return asItem(file, file.name, folders.at(-2) ?? "");
+}));
+
+/** Take the files out of a paste; say whether there were any. */
+export function paste(into, event) {
+  const files = event.clipboardData?.files ?? [];
+  if (files.length) addFiles(into, files);
+  return files.length > 0;
+}
+
+/** The samples of a box, with what is typed: one a line where it holds many. */
+export function samplesOf(from) {
+  const lines = (from.many ? from.text.split("\n") : [from.text]).map((line) => line.trim());
+  const typed = lines.filter(Boolean).map((text) => ({ id: ++numbered, name: text, text }));
+  return [...from.items, ...typed];
+}
+
+async function drop(into, event) {
+  event.preventDefault();
+  into.over = false;
+  const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry?.());
+  if (!entries.some((entry) => entry?.isDirectory)) return addFiles(into, event.dataTransfer.files);
+  const found = [];
+  for (const entry of entries.filter(Boolean)) await walk(entry, "", found);
+  add(into, found);
+}
+
+async function walk(entry, folder, found) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    if (!file.name.startsWith(".")) found.push(asItem(file, file.name, folder));
+    return;
+  }
+  const reader = entry.createReader();
+  for (;;) { // it gives a hundred at a time
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return;
+    for (const inner of some) await walk(inner, entry.name, found);
+  }
+}
+
+/** Show a box: what may be put into it, by its modality (null: not known), and what is in it. */
+export function sampleInput(into, modality, { folders = false, tiles = true } = {}) {
+  const typed = modality === "text" || modality === null;
+  const filed = modality !== "text";
+  return html`<fieldset class="samples ${into.over ? "over" : ""}"
+    @dragover=${(event) => { event.preventDefault(); if (!into.over) { into.over = true; update(); } }}
+    @dragleave=${(event) => {
+      if (event.currentTarget.contains(event.relatedTarget)) return;
+      into.over = false;
+      update();
+    }}
+    @drop=${(event) => drop(into, event)}>
+    <legend>${into.label}</legend>
+    ${filed ? html`<div class="row">
+      <label class="file">${into.many ? "Choose files" : "Choose a file"}<input type="file"
+        aria-label=${into.label} ?multiple=${into.many} accept=${ACCEPTED[modality] ?? nothing}
+        @change=${(event) => { addFiles(into, event.target.files); event.target.value = ""; }}></label>
+      ${folders ? html`<label class="file">Choose a folder<input type="file" webkitdirectory
+        aria-label="Folder" @change=${(event) => {
+          addFiles(into, [...event.target.files].filter((file) => !file.name.startsWith(".")));
+          event.target.value = "";
+        }}></label>` : nothing}
+      ${modality === "audio" ? nothing : html`<button type="button" aria-expanded=${into.drawing}
+        @click=${() => { into.drawing = !into.drawing; update(); }}>Draw</button>`}
+      <span class="hint">or drop ${into.many ? "them" : "it"} here${modality === "audio" ? "" : ", or paste a picture"}</span>
+    </div>
+    ${into.drawing ? drawingPad((blob) => add(into, [asItem(blob, `drawing-${numbered + 1}.png`)])) : nothing}`
+      : nothing}
+    ${typed ? html`<label class="field">${filed ? "Or type it" : "Text"}${into.many ? ", one sample a line" : ""}
+      <textarea rows=${into.many ? 4 : 2} .value=${into.text}
+        @input=${(event) => { into.text = event.target.value; update(); }}></textarea></label>` : nothing}
+    ${tiles ? tileList(into) : nothing}
+  </fieldset>`;
+}
+
+const tileList = (into) => html`<ul class="tiles" aria-label="Chosen">
+  ${into.items.slice(0, SHOWN).map((item) => html`<li class="tile">
+    ${picture(item)}<span class="name">${item.name}</span>
+    <button type="button" class="small" aria-label="Remove ${item.name}"
+      @click=${() => { into.items = into.items.filter((each) => each !== item); update(); }}>×</button>
+  </li>`)}
+  ${into.items.length > SHOWN ? html`<li>and ${count(into.items.length - SHOWN, "more", "more")}</li>` : nothing}
+</ul>`;

@@ -1,0 +1,68 @@
+// Small pieces of page that several views show.
+
+import { html, nothing } from "./vendor/lit-html-3.3.3.js";
+import { key } from "./api.js";
+import { app, gallery, refresh } from "./app.js";
+import { advice, sentence } from "./words.js";
+
+export const problemBox = (problem) => problem
+  ? html`<div class="problem" role="alert">
+      <p><strong>${problem.title}</strong></p>
+      ${problem.detail && problem.detail !== problem.title ? html`<p>${sentence(problem.detail)}</p>` : nothing}
+      ${advice(problem) ? html`<p>${advice(problem)}</p>` : nothing}
+    </div>`
+  : nothing;
+
+/** Choose the gallery that a view is about. */
+export const galleryField = () => html`<label class="field">Gallery
+  ${app.galleries
+    ? html`<select @change=${(event) => choose(event.target.value)}>
+        ${app.galleries.map((each) => html`<option value=${each.name}
+          .selected=${each.name === app.gallery}>${each.name}</option>`)}
+      </select>`
+    : html`<input .value=${app.gallery} autocomplete="off"
+        @change=${(event) => choose(event.target.value.trim())}>`}
+</label>`;
+
+function choose(name) {
+  app.gallery = name;
+  app.onGallery();
+  refresh();
+}
+
+/** What a gallery takes on one side; null where it is not known, so that all is offered. */
+export const modalityOf = (side) => gallery()?.modalities[side] ?? null;
+
+export const busyButton = (place, text, action, doing = "Working…") => html`<button
+  class="first" type="button" aria-disabled=${place.busy ? "true" : "false"}
+  @click=${() => place.busy || action()}>${place.busy ? doing : text}</button>`;
+
+export const picture = (item) => item.url
+  ? html`<img src=${item.url} alt="" loading="lazy">`
+  : html`<span class="glyph" aria-hidden="true">${glyph(item)}</span>`;
+
+const glyph = (item) => item.text !== undefined ? "¶" : item.blob.type.startsWith("audio/") ? "♪" : "▤";
+
+/** The same as one line of shell; files by their names. */
+export const asCommand = (words) => html`<details class="command">
+  <summary>The same with curl</summary><pre tabindex="0">${words.join(" \\\n  ")}</pre>
+</details>`;
+
+export const curl = (path, fields) => [
+  `curl -s ${new URL(`../${path}`, import.meta.url)}`,
+  ...(key.get() ? ['-H "Authorization: Bearer $KINDRED_API_KEY"'] : []),
+  ...fields.map(([name, value]) => `-F ${quoted(value.blob
+    ? `${name}=@${value.name}` : `${name}=${value.text ?? value}`)}`),
+];
+
+const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The fields of a request as a form: samples go as files, or as text. */
+export function form(fields) {
+  const body = new FormData();
+  for (const [name, value] of fields) {
+    if (value.blob) body.append(name, value.blob, value.name);
+    else body.append(name, value.text ?? value);
+  }
+  return body;
+}

@@ -1,0 +1,45 @@
+// What compares here: of whom it learnt, what it takes, and how well it does.
+
+import { html, nothing } from "../vendor/lit-html-3.3.3.js";
+import { app } from "../app.js";
+import { count, rate, score } from "../words.js";
+
+export const title = "Comparators";
+
+export const view = () => html`
+  ${app.comparators.map(card)}
+  ${Object.entries(app.refused).map(([bundle, reason]) => html`<section class="problem">
+    <h2>${bundle} is not served</h2><p>${reason}</p></section>`)}
+  ${app.comparators.length ? nothing : html`<p>${app.ready ? "None is served." : ""}</p>`}`;
+
+const card = (each) => html`<section class="panel">
+  <h2>${each.name}@${each.version}</h2>
+  <p>${each.description}</p>
+  <dl>
+    <div><dt>Takes</dt><dd>${takes(each.modalities)}</dd></div>
+    <div><dt>Licence</dt><dd>${each.licence}</dd></div>
+    <div><dt>Runs on</dt><dd>${each.provider}</dd></div>
+    <div><dt>Compares by</dt><dd>${each.distance} distance of ${count(each.dimension, "number")}, rule ${each.rule}</dd></div>
+    <div><dt>Brings</dt><dd>${count(each.cohort_identities, "stranger")}</dd></div>
+    <div><dt>Digest</dt><dd><code>${each.digest}</code></dd></div>
+  </dl>
+  ${each.operating_points.length ? html`<h3>Of two samples</h3>
+    <div class="wide" tabindex="0" role="region" aria-label="Operating points of ${each.name}"><table>
+    <thead><tr><th scope="col">Different pairs taken for the same</th><th scope="col">Score needed</th><th scope="col">Same pairs missed</th></tr></thead>
+    <tbody>${each.operating_points.map((point) => html`<tr><td>at most ${rate(point.fmr)}</td><td>${score(point.threshold)}</td><td>${rate(point.fnmr)}</td></tr>`)}</tbody></table></div>` : nothing}
+  ${each.metrics.length ? html`<details><summary>Measured</summary>
+    <div class="wide" tabindex="0" role="region" aria-label="Measured of ${each.name}"><table>
+    <thead><tr>${columns(each).map((name) => html`<th scope="col">${name.replaceAll("_", " ")}</th>`)}</tr></thead>
+    <tbody>${each.metrics.map((metric) => html`<tr>${columns(each).map((name) => html`<td>${shown(metric[name])}</td>`)}</tr>`)}</tbody></table></div></details>` : nothing}
+</section>`;
+
+const takes = ({ a, b }) => (a === b || b === undefined ? a : `${a} (side a) and ${b} (side b)`);
+
+const columns = (each) => [...new Set(each.metrics.flatMap((metric) => Object.keys(metric)))];
+
+const shown = (value) => {
+  if (value === null || value === undefined) return "";
+  if (Array.isArray(value)) return value.map(shown).join(" to ");
+  if (typeof value === "number") return String(Number(value.toPrecision(4)));
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+};

@@ -1,0 +1,205 @@
+// Who is enrolled: found, described, forgotten with a receipt. And galleries, made and deleted.
+
+import { html, nothing } from "../vendor/lit-html-3.3.3.js";
+import { call, get, path } from "../api.js";
+import { app, ask, attempt, comparator, gallery, refresh, update } from "../app.js";
+import { galleryField, picture, problemBox } from "../parts.js";
+import { count, day, rate } from "../words.js";
+
+export const title = "Gallery";
+
+const PAGE = 50;
+const LOOKED_THROUGH = 1000; // in one request of a search
+
+const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "" };
+const gone = { busy: false, problem: null, receipt: null, what: "" };
+const made = {
+  busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
+};
+
+export function enter() {
+  if (list.of !== app.gallery) reload();
+}
+
+function reload() {
+  Object.assign(list, { of: app.gallery, items: [], next: "0", looked: 0, busy: false });
+  return more();
+}
+
+/** Show another page; of a search, look on until a page of hits is found. */
+function more() {
+  return attempt(list, async () => {
+    const { of, wanted } = list;
+    const hits = [];
+    const limit = wanted ? LOOKED_THROUGH : PAGE;
+    while (list.next !== null && hits.length < PAGE) {
+      const page = await get(`${path("galleries", of, "identities")}?limit=${limit}&after=${list.next}`);
+      if (list.of !== of || list.wanted !== wanted) return; // something else is looked for by now
+      hits.push(...page.items.filter((each) => matches(each.identity, wanted)));
+      list.next = page.next;
+      list.looked += page.items.length;
+      update();
+    }
+    list.items = [...list.items, ...hits];
+  });
+}
+
+const matches = (name, wanted) => name.toLocaleLowerCase().includes(wanted.toLocaleLowerCase());
+
+/** Show one identity, wherever it is in the list. */
+export function lookFor(name) {
+  list.wanted = name;
+  list.of = null;
+}
+
+function search(event) {
+  event.preventDefault();
+  list.wanted = event.target.elements.wanted.value.trim();
+  reload();
+}
+
+async function forget(words, where) {
+  const yes = await ask({
+    title: `Forget ${words}?`,
+    text: `It is deleted from gallery ${app.gallery} for good, and found no more from that moment on. This cannot be undone.`,
+    confirm: "Forget",
+  });
+  if (!yes) return;
+  await attempt(gone, async () => {
+    gone.what = words;
+    gone.receipt = null;
+    const { version } = await call("DELETE", where);
+    await Promise.all([readReceipt(path("galleries", app.gallery, "receipts", version)), refresh(), reload()]);
+  });
+}
+
+/** Show a receipt, and look again until it is complete or another one is shown. */
+async function readReceipt(where) {
+  const receipt = gone.receipt = await get(where);
+  update();
+  if (receipt.complete) return;
+  setTimeout(() => {
+    if (gone.receipt === receipt) readReceipt(where).catch(() => {});
+  }, 2000);
+}
+
+function create(event) {
+  event.preventDefault();
+  return attempt(made, async () => {
+    made.told = "";
+    await call("POST", "galleries", {
+      name: made.name.trim(),
+      ...(made.comparator ? { comparator: made.comparator } : {}),
+      ...(made.percent ? { target_fpir: Number(made.percent) / 100 } : {}),
+      ...(made.keep ? { keep_samples: true } : {}),
+      ...(twoSided() ? { references: made.references } : {}),
+    });
+    app.gallery = made.name.trim();
+    made.told = `Made gallery ${app.gallery}.`;
+    made.name = "";
+    await refresh();
+    await reload();
+  });
+}
+
+const twoSided = () => {
+  const { a, b } = comparator(made.comparator)?.modalities ?? {};
+  return a !== b;
+};
+
+async function deleteGallery() {
+  const name = app.gallery;
+  const yes = await ask({
+    title: `Delete gallery ${name}?`,
+    text: `${count(gallery()?.identities ?? 0, "identity", "identities")} with ${count(gallery()?.samples ?? 0, "sample")} are deleted for good.`,
+    confirm: "Delete the gallery",
+    typed: name,
+  });
+  if (!yes) return;
+  await attempt(made, async () => {
+    await call("DELETE", path("galleries", name));
+    made.told = `Deleted gallery ${name}.`;
+    await refresh();
+    await reload();
+  });
+}
+
+export const view = () => {
+  const here = gallery();
+  return html`
+    <div class="row">${galleryField()}
+      ${here ? html`<button type="button" class="danger" @click=${deleteGallery}>Delete this gallery</button>` : nothing}</div>
+    ${here ? html`<p class="lead">${count(here.identities, "identity", "identities")} with ${count(here.samples, "sample")},
+      by ${here.comparator}; at most ${rate(here.target_fpir)} of strangers named unless asked otherwise. Version ${here.version}.</p>` : nothing}
+    <form class="row" role="search" @submit=${search}>
+      <label class="field">Part of a name <input name="wanted" type="search" .value=${list.wanted} autocomplete="off"></label>
+      <button>Search</button>
+    </form>
+    ${problemBox(list.problem)}${problemBox(gone.problem)}
+    <div role="status">${gone.receipt ? receipt() : nothing}</div>
+    ${listed()}
+    ${newGallery()}`;
+};
+
+const listed = () => html`
+  ${list.items.length ? html`<div class="wide" tabindex="0" role="region" aria-label="Identities"><table class="stack">
+    <thead><tr><th scope="col">Identity</th><th scope="col">Samples</th><th scope="col">Metadata</th><td></td></tr></thead>
+    <tbody>${list.items.map(identityRow)}</tbody></table></div>` : nothing}
+  <p class="hint" role="status">${list.busy ? `Looking… ${list.looked}` : list.items.length
+    ? `${count(list.items.length, "identity", "identities")} shown${list.next === null ? ", no more" : ""}${list.wanted ? `, of ${list.looked} looked through` : ""}.`
+    : list.wanted ? `Nobody here has a name with “${list.wanted}” in it.` : list.problem ? "" : "Nobody is enrolled here."}</p>
+  ${list.next !== null && !list.busy ? html`<button type="button" @click=${more}>Show more</button>` : nothing}`;
+
+const identityRow = (each) => html`<tr>
+  <th scope="row">${each.identity}</th>
+  <td><details><summary>${count(each.samples.length, "sample")}</summary><ul class="plain">${each.samples.map((sample) => {
+    const shown = app.pictures.get(`${app.gallery}/${sample.id}`);
+    return html`<li class="row">${shown ? picture(shown) : nothing}<span>sample ${sample.id}, ${day(sample.created)}</span>
+      <button type="button" class="small" aria-label="Forget sample ${sample.id} of ${each.identity}"
+        @click=${() => forget(`sample ${sample.id} of ${each.identity}`,
+          path("galleries", app.gallery, "identities", each.identity, "samples", sample.id))}>Forget</button></li>`;
+  })}</ul></details></td>
+  <td class="metadata">${Object.entries(each.metadata).map(([name, value]) => html`<div>${name}: ${
+    typeof value === "string" ? value : JSON.stringify(value)}</div>`)}</td>
+  <td><button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity,
+    path("galleries", app.gallery, "identities", each.identity))}>Forget</button></td>
+</tr>`;
+
+const PLACES = {
+  record: "the record in the store", idempotency_copies: "copies of answers", index: "memory",
+  snapshot: "snapshots on disk", append_only_file: "the store’s log on disk",
+};
+
+const receipt = () => html`<article class="card"><div class="told">
+  <p class="outcome small">${gone.receipt.complete ? "Forgotten everywhere" : "Forgotten; its last bytes are leaving"}: ${gone.what}</p>
+  <ul class="plain">${Object.entries(gone.receipt.erased_from).map(([place, done]) => html`<li>${
+    done ? "✓ gone from" : "… still in"} ${PLACES[place] ?? place}</li>`)}</ul>
+  <p class="hint">Receipt: version ${gone.receipt.version} of gallery ${gone.receipt.gallery}</p>
+</div></article>`;
+
+const newGallery = () => html`<details class="panel"><summary>New gallery</summary>
+  <form @submit=${create}>
+    <div class="row">
+      <label class="field">Name <input required maxlength="128" pattern="[A-Za-z0-9._~\\-]+" autocomplete="off"
+        title="Letters, digits and . _ ~ -" .value=${made.name} @input=${set("name")}></label>
+      <label class="field">Comparator <select @change=${set("comparator")}><option value="">the usual one</option>${
+        app.comparators.map((each) => html`<option value="${each.name}@${each.version}"
+          .selected=${made.comparator === `${each.name}@${each.version}`}>${each.name}@${each.version}</option>`)}</select></label>
+      <label class="field">Strangers that may be named, in % <input type="number" min="0.01" max="99" step="any"
+        .value=${made.percent} @input=${set("percent")} placeholder="as the service"></label>
+      ${twoSided() ? html`<label class="field">Enrolled are <select @change=${set("references")}>${["a", "b"].map((side) => html`
+        <option value=${side} .selected=${side === made.references}>side ${side}: ${comparator(made.comparator).modalities[side]}</option>`)}</select></label>` : nothing}
+    </div>
+    <label class="check"><input type="checkbox" .checked=${made.keep} @change=${(event) => {
+      made.keep = event.target.checked;
+      update();
+    }}> Keep the samples themselves, so that the gallery can move to another comparator</label>
+    <div class="row"><button class="first">Make the gallery</button></div>
+  </form></details>
+  ${problemBox(made.problem)}
+  <p role="status">${made.told}</p>`;
+
+const set = (name) => (event) => {
+  made[name] = event.target.value;
+  update();
+};

@@ -1,0 +1,138 @@
+// Whose is it? Candidates, what a match would need, and "unknown" as large as a match.
+
+import { html, nothing } from "../vendor/lit-html-3.3.3.js";
+import { call } from "../api.js";
+import { app, attempt, gallery, go, refresh, update } from "../app.js";
+import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
+import { asCommand, busyButton, curl, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
+import {
+  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score,
+} from "../words.js";
+import { give } from "./enroll.js";
+
+export const title = "Identify";
+export const probes = box("Samples");
+export const asked = { percent: "" }; // empty: the gallery's own target
+
+const found = { busy: false, problem: null, missing: "", answer: null, sent: [], command: [] };
+
+export const paste = (event) => pasteInto(probes, event);
+
+function identify() {
+  const samples = samplesOf(probes);
+  found.missing = samples.length ? "" : "Choose some samples first.";
+  if (found.missing) return update();
+  return attempt(found, async () => {
+    found.answer = null;
+    found.sent = samples;
+    const fields = [
+      ["gallery", app.gallery],
+      ...(asked.percent === "" ? [] : [["target_fpir", String(Number((Number(asked.percent) / 100).toPrecision(12)))]]),
+      ["k", "3"],
+      ...found.sent.map((item) => ["files", item]),
+    ];
+    found.command = curl("identify", fields);
+    found.answer = await call("POST", "identify", form(fields));
+    refresh();
+  });
+}
+
+export const view = () => html`
+  <p class="lead">Whose is this, or nobody’s who is enrolled?</p>
+  <div class="row">
+    ${galleryField()}
+    <label class="field">Strangers that may be named, in %
+      <input type="number" min="0.01" max="99" step="any" inputmode="decimal"
+        placeholder=${gallery() ? String(+(gallery().target_fpir * 100).toPrecision(6)) : ""}
+        .value=${asked.percent}
+        @input=${(event) => { asked.percent = event.target.value; update(); }}></label>
+  </div>
+  ${sampleInput(probes, modalityOf("probes"))}
+  <div class="row">${busyButton(found, "Identify", identify, "Identifying…")}
+    ${probes.items.length ? html`<button type="button" @click=${() => {
+      probes.items = [];
+      update();
+    }}>Clear</button>` : nothing}
+    <span class="hint" role="alert">${found.missing}</span></div>
+  ${problemBox(found.problem)}
+  <div role="status" class="results">${found.answer ? results(found.answer) : nothing}</div>
+  ${found.answer ? asCommand(found.command) : nothing}`;
+
+const results = (answer) => html`
+  ${answer.results.map((result) => card(answer, result, found.sent[result.index]))}
+  ${answer.failures.map((failure) => html`<article class="card">
+    <div class="told"><p class="outcome">Not read</p>
+      <p>${found.sent[failure.index].name}: ${explained(failure.problem)}</p></div>
+    <div class="probe">${picture(found.sent[failure.index])}</div>
+  </article>`)}`;
+
+const card = (answer, result, item) => html`<article class="card ${result.outcome}">
+  <div class="told">
+    <p class="outcome"><span aria-hidden="true">${OUTCOMES[result.outcome].mark}</span>
+      ${OUTCOMES[result.outcome].word}${result.identity ? html` <b>${result.identity}</b>` : nothing}</p>
+    <p>${why(result)}</p>
+    ${result.score === null && result.reason !== "empty-gallery"
+      ? html`<p>This key is told decisions only: ${BANDS[result.band]}.</p>`
+      : nothing}
+    ${figures(answer, result)}
+    ${candidates(answer, result)}
+    <button type="button" @click=${() => {
+      give(result.identity ?? "", item);
+      go("enroll");
+    }}>Enroll it${result.identity ? ` as ${result.identity}` : " as somebody"}…</button>
+  </div>
+  <div class="probe">${picture(item)}<span class="name">${item.name}</span></div>
+</article>`;
+
+function why(result) {
+  const first = result.candidates[0];
+  const needed = html`a match needs <b>${score(result.threshold)}</b>`;
+  switch (result.reason) {
+    case "empty-gallery":
+      return "Nobody is enrolled in this gallery.";
+    case "reaches-threshold":
+      return first ? html`${result.identity} scores <b>${score(result.score)}</b>; ${needed}.` : "It reaches the threshold.";
+    case "likelier-than-unknown":
+      return first
+        ? html`Not close enough to be named, but ${first.identity} is likelier than nobody: it scores <b>${score(result.score)}</b>, ${needed}.`
+        : "Not close enough to be named, but somebody is likelier than nobody.";
+    case "no-identity-stands":
+      return "No enrolled identity has a mean score of one half.";
+    default:
+      return first
+        ? html`Nobody enrolled comes close enough. Nearest is ${first.identity} with <b>${score(result.score)}</b>; ${needed}.`
+        : "Nobody enrolled comes close enough.";
+  }
+}
+
+const row = (term, text) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`;
+
+const figures = (answer, result) => result.reason === "empty-gallery" ? nothing : html`<dl>
+  ${result.p_value === null ? nothing : row("Strangers who come as close", `${rate(result.p_value)} (p-value)`)}
+  ${result.target_fpir === null ? nothing : row("Strangers that may be named", html`${rate(result.target_fpir)}${
+    result.evidence.fpir_interval ? html`; really ${rate(result.evidence.fpir_interval[0])} to ${rate(result.evidence.fpir_interval[1])}, in 95 % of cases` : nothing}`)}
+  ${row("Enrolled that this threshold misses", result.expected_fnir === null
+    ? `not known: ${WHY_NO_MISS_RATE[result.expected_fnir_reason] ?? result.expected_fnir_reason}`
+    : rate(result.expected_fnir))}
+  ${result.decision.margin === null ? nothing
+    : row("Margin", `${score(result.decision.margin)} above ${result.decision.runner_up}`)}
+  ${result.score === null ? nothing : row("Probability", result.posterior === null
+    ? `not known: ${WHY_NO_POSTERIOR[result.posterior_reason] ?? result.posterior_reason}`
+    : `${result.candidates[0].identity} ${rate(result.posterior)}, nobody enrolled ${rate(result.unknown_posterior)}`)}
+  ${row("Judged by", `${count(result.evidence.cohort_identities, "stranger")} of the ${result.evidence.source}${
+    result.evidence.own_trials ? ` and ${count(result.evidence.own_trials, "trial")} of the gallery against itself` : ""}, version ${answer.version}`)}
+</dl>`;
+
+const candidates = (answer, result) => result.candidates.length ? html`<h3>${
+  result.outcome === "match" ? "Closest" : "Nearest, not close enough to be named"}</h3>
+  <ol class="candidates">${result.candidates.slice(0, 2).map((each) => candidate(answer, each))}</ol>
+  ${result.candidates.length > 2 ? html`<details><summary>${result.candidates.length - 2} more</summary>
+    <ol class="candidates" start="3">${result.candidates.slice(2).map((each) => candidate(answer, each))}</ol></details>` : nothing}` : nothing;
+
+const candidate = (answer, each) => html`<li>
+    <span class="who">${each.identity}</span> <b>${score(each.score)}</b>
+    ${each.posterior === null ? nothing : html`<span class="hint">probability ${rate(each.posterior)}</span>`}
+    <ul class="references" aria-label="Nearest samples of ${each.identity}">${each.samples.map((sample) => {
+      const shown = app.pictures.get(`${answer.gallery}/${sample.id}`);
+      return html`<li>${shown ? picture(shown) : nothing}<span class="hint">sample ${sample.id}: ${score(sample.score)}</span></li>`;
+    })}</ul></li>`;

@@ -1,0 +1,92 @@
+// Are these two the same? Two samples side by side, at a rate of false matches.
+
+import { html, nothing, svg } from "../vendor/lit-html-3.3.3.js";
+import { call } from "../api.js";
+import { app, attempt, comparator, update } from "../app.js";
+import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
+import { asCommand, busyButton, curl, form, picture, problemBox } from "../parts.js";
+import { BANDS, rate, score } from "../words.js";
+
+export const title = "Verify";
+
+const sides = [box("First sample", false), box("Second sample", false)];
+const asked = { comparator: "", fmr: "" };
+const found = { busy: false, problem: null, answer: null, sent: [], missing: "", command: [] };
+
+/** A paste goes to the first box that is empty, else to the second. */
+export const paste = (event) => pasteInto(sides.find((side) => !samplesOf(side).length) ?? sides[1], event);
+
+const chosen = () => comparator(asked.comparator) ?? app.comparators.find(
+  (each) => each.modalities.a === "image" && each.modalities.b === "image") ?? app.comparators[0];
+
+function verify() {
+  const samples = sides.map((side) => samplesOf(side)[0]);
+  found.missing = samples.every(Boolean) ? "" : "Choose a first and a second sample.";
+  if (found.missing) return update();
+  return attempt(found, async () => {
+    found.answer = null;
+    found.sent = samples;
+    const fields = [
+      ["a", samples[0]],
+      ["b", samples[1]],
+      ["comparator", `${chosen().name}@${chosen().version}`],
+      ...(asked.fmr ? [["target_fmr", asked.fmr]] : []),
+    ];
+    found.command = curl("verify", fields);
+    found.answer = await call("POST", "verify", form(fields));
+  });
+}
+
+export const view = () => {
+  const model = chosen();
+  return html`
+    <p class="lead">Are these two the same?</p>
+    <div class="row">
+      <label class="field">Comparator <select @change=${(event) => {
+        Object.assign(asked, { comparator: event.target.value, fmr: "" });
+        update();
+      }}>${app.comparators.map((each) => html`<option .selected=${each === model}
+        value="${each.name}@${each.version}">${each.name}@${each.version}</option>`)}</select></label>
+      <label class="field">False matches, of different pairs <select @change=${(event) => {
+        asked.fmr = event.target.value;
+        update();
+      }}><option value="">as usual</option>${(model?.operating_points ?? []).map((point) => html`<option
+        value=${String(point.fmr)} .selected=${String(point.fmr) === asked.fmr}>at most ${rate(point.fmr)} (misses ${rate(point.fnmr)})</option>`)}
+      </select></label>
+    </div>
+    <div class="pair">${sides.map((side, i) =>
+      sampleInput(side, model?.modalities[i ? "b" : "a"] ?? null))}</div>
+    <div class="row">${busyButton(found, "Verify", verify, "Comparing…")}
+      <span class="hint" role="alert">${found.missing}</span></div>
+    ${problemBox(found.problem)}
+    <div role="status" class="results">${found.answer ? card(found.answer) : nothing}</div>
+    ${found.answer ? asCommand(found.command) : nothing}`;
+};
+
+const card = (answer) => html`<article class="card ${answer.match ? "match" : "unknown"}">
+  <div class="told">
+    <p class="outcome"><span aria-hidden="true">${answer.match ? "●" : "○"}</span> ${answer.match ? "Same" : "Different"}</p>
+    ${answer.score === null
+      ? html`<p>This key is told decisions only: ${BANDS[answer.band]}.</p>`
+      : html`<p>They score <b>${score(answer.score)}</b>; the same needs <b>${score(answer.threshold)}</b>.</p>${scale(answer)}`}
+    <dl>
+      ${answer.fmr === null ? nothing : html`<div><dt>Different pairs that score as high</dt><dd>at most ${rate(answer.fmr)}</dd></div>`}
+      ${answer.distance === null ? nothing : html`<div><dt>Distance</dt><dd>${score(answer.distance)}</dd></div>`}
+      <div><dt>Comparator</dt><dd>${answer.comparator}</dd></div>
+    </dl>
+  </div>
+  <div class="probe">${found.sent.map(picture)}</div>
+</article>`;
+
+const scale = (answer) => {
+  const points = comparator(answer.comparator)?.operating_points ?? [];
+  const at = (value) => 10 + 300 * value;
+  return html`<svg class="scale" viewBox="0 0 320 44" role="img"
+    aria-label="Score ${score(answer.score)} on a scale from 0, different, to 1, the same">
+    <line class="axis" x1="10" y1="22" x2="310" y2="22"></line>
+    ${points.map((point) => svg`<line class="tick" x1=${at(point.threshold)} y1="17" x2=${at(point.threshold)} y2="27"></line>`)}
+    <line class="needed" x1=${at(answer.threshold)} y1="8" x2=${at(answer.threshold)} y2="36"></line>
+    <circle class="point" cx=${at(answer.score)} cy="22" r="6"></circle>
+    <text x="10" y="42">0 different</text><text x="310" y="42" text-anchor="end">1 same</text>
+  </svg>`;
+};

@@ -1,0 +1,79 @@
+"""A real browser for tests, where one is installed: it has no other network than the service."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 180_000  # milliseconds that a machine with other work may take for a step
+FRUGAL = ("--disable-gpu", "--disable-extensions", "--renderer-process-limit=1")
+REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
+    (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
+REFUSED = "Failed to load resource: the server responded with a status of 4"
+
+
+def installed() -> str:
+    """Return the browser's program, or skip the test with the reason."""
+    pytest.importorskip("playwright.sync_api", reason="needs the extra `browser`")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip(f"needs a browser: one of {', '.join(PROGRAMS)}")
+    return program
+
+
+@dataclass
+class Tab:
+    """A tab, and all that went wrong or out of bounds in it."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)  # "METHOD path"
+    foreign: list[str] = field(default_factory=list)
+
+    def demand_quiet(self) -> None:
+        """Raise if a script failed, the policy was violated or another server was asked."""
+        assert self.complaints == []
+        assert self.foreign == []
+
+
+@contextmanager
+def opened(url: str, **options: Any) -> Iterator[Tab]:
+    """Open a tab of a new browser at a URL; whatever it says is heard."""
+    program = installed()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=[*FRUGAL, *(["--no-sandbox"] * (os.geteuid() == 0))]
+        )
+        try:
+            page = browser.new_context(**options).new_page()
+            page.set_default_timeout(PATIENCE)
+            page.add_init_script(REPORT_VIOLATIONS)
+            tab = Tab(page)
+            _listen(tab, "/".join(url.split("/")[:3]))
+            page.goto(url)
+            yield tab
+        finally:
+            browser.close()
+
+
+def _listen(tab: Tab, origin: str) -> None:
+    def said(message: Any) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(REFUSED):
+            tab.complaints.append(message.text)
+
+    def asked(request: Any) -> None:
+        if request.url.startswith(origin):
+            tab.requests.append(f"{request.method} {request.url.removeprefix(origin)}")
+        elif not request.url.startswith(("blob:", "data:")):
+            tab.foreign.append(request.url)
+
+    tab.page.on("console", said)
+    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.page.on("request", asked)

@@ -1,0 +1,338 @@
+"""The console as people use it: in a real browser, by the names that its controls have."""
+
+import re
+import shutil
+
+import pytest
+
+from tests.browser import installed, opened
+from tests.bundles import make_bundle
+from tests.drawings import draw, part
+from tests.keys import bearing, entry, secret, write
+from tests.services import Service
+from tests.text_bundles import make_text_bundle
+from tests.two_sided_bundles import make_two_sided_bundle, name_of
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = "<img src=x onerror=document.title=1>"
+VIEWS = (
+    "Overview",
+    "Verify",
+    "Identify",
+    "Enroll",
+    "Gallery",
+    "Threshold",
+    "Health",
+    "Comparators",
+)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    installed()
+    root = tmp_path_factory.mktemp("console")
+    make_bundle(root / "bundles", cohort=400, dimension=32)
+    make_two_sided_bundle(root / "bundles")
+    make_text_bundle(root / "bundles")
+    service = Service(root / "var", root / "bundles", default_comparator="tiny")
+    yield service.start(timeout=300).wait_ready()
+    assert service.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def drawn(served):
+    """A gallery of 30, filled by calls."""
+    with served.client() as client:
+        assert client.post("/galleries", json={"name": "drawn"}).status_code == 201
+        for i in range(30):
+            fields = {"gallery": "drawn", "identity": f"c{i}"}
+            if i == 7:
+                fields["metadata"] = f'{{"note": "{SCRIPT}"}}'
+            files = [part(draw(i, take)) for take in (1, 2)]
+            assert client.post("/enroll", data=fields, files=files).status_code == 201
+    return "drawn"
+
+
+@pytest.fixture
+def tab(served):
+    with opened(f"{served.url}/console/") as tab:
+        yield tab
+        tab.demand_quiet()
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Make files of drawings: (character, take) by name."""
+
+    def made(**named):
+        paths = []
+        for name, content in named.items():
+            path = tmp_path / f"{name}.png"
+            path.write_bytes(draw(*content) if isinstance(content, tuple) else content)
+            paths.append(path)
+        return paths
+
+    return made
+
+
+def show(page, view):
+    page.get_by_role("link", name=view, exact=True).click()
+    page.get_by_role("heading", level=1, name=view).wait_for()
+
+
+def choose(page, gallery):
+    field = page.get_by_label("Gallery", exact=True)
+    field.locator(f"option[value={gallery}]").wait_for(state="attached")
+    field.select_option(gallery)
+
+
+def status(page, word):
+    """Return what a status says that starts with a word."""
+    place = page.get_by_role("status").filter(has_text=re.compile(rf"^\W*{word}"))
+    place.wait_for()
+    return re.sub(r"\s+", " ", place.inner_text()).strip()
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_every_view_opens_and_asks_nobody_else(tab):
+    for view in VIEWS:
+        show(tab.page, view)
+        tab.page.wait_for_load_state("networkidle")
+        unnamed = tab.page.locator("input:not([aria-label]):not(label input)").count()
+        assert unnamed == 0, view
+
+
+def test_from_an_empty_gallery_to_a_match_an_unknown_and_a_receipt(tab, files, tmp_path):
+    page = tab.page
+    for name, character in (("ada", 500), ("bea", 501)):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for take in (1, 2):
+            (tmp_path / "people" / name / f"{take}.png").write_bytes(draw(character, take))
+    (tmp_path / "people" / "ada" / f"{SCRIPT}.png").write_bytes(b"no picture")
+    page.get_by_role("heading", name="Nobody is enrolled yet").wait_for()
+
+    press(page, "Enroll the first")
+    page.get_by_label("Folder", exact=True).set_input_files(tmp_path / "people")
+    page.get_by_role("button", name="Enroll 5 samples of 2 identities").wait_for()
+    assert not [request for request in tab.requests if request.startswith("POST")]
+    press(page, "Enroll 5 samples of 2 identities")
+    assert status(page, "Enrolled") == "Enrolled: 4 samples added, 1 refused."
+    page.get_by_text(f"{SCRIPT}.png: refused. A sample cannot be decoded.").wait_for()
+
+    show(page, "Identify")
+    page.get_by_label("Samples", exact=True).set_input_files(files(own=(500, 3), other=(900, 0)))
+    press(page, "Identify")
+    told = status(page, "Match")
+    assert "Match ada" in told
+    assert "Unknown" in told
+    assert "Nobody enrolled comes close enough. Nearest is" in told
+
+    show(page, "Gallery")
+    page.get_by_label("Part of a name").fill("AD")
+    press(page, "Search")
+    page.get_by_text("1 identity shown, no more, of 2 looked through.").wait_for()
+    press(page, "Forget ada")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    press(page, "Forget ada")
+    page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    assert "the record in the store" in status(page, "Forgotten")
+
+    show(page, "Identify")
+    press(page, "Identify")
+    assert "Match" not in status(page, "Unknown")
+    assert page.title() == "Identify · Kindred"  # no name or file ran as a script
+
+
+def test_two_samples_are_compared_at_the_rate_that_is_chosen(tab, files):
+    page = tab.page
+    show(page, "Verify")
+    page.get_by_label("Comparator", exact=True).select_option("tiny@1")
+    page.get_by_label("First sample").set_input_files(files(a=(1, 1)))
+    press(page, "Verify")
+    page.get_by_text("Choose a first and a second sample.").wait_for()
+    page.get_by_label("Second sample").set_input_files(files(b=(1, 2)))
+    press(page, "Verify")
+    same = status(page, "Same")
+    page.get_by_label("Second sample").set_input_files(files(b=(2, 1)))
+    press(page, "Verify")
+    assert status(page, "Different")
+
+    page.get_by_label("False matches").select_option(index=1)
+    page.get_by_label("Second sample").set_input_files(files(b=(1, 2)))
+    press(page, "Verify")
+    needed = re.compile(r"the same needs ([\d.]+)")
+    assert needed.search(status(page, "Same"))[1] != needed.search(same)[1]
+
+
+def test_a_drawing_is_identified_and_enrolled_without_any_file(tab, drawn):
+    page = tab.page
+    show(page, "Identify")
+    choose(page, drawn)
+    press(page, "Draw")
+    press(page, "Use the drawing")
+    page.get_by_text("Draw something first.").wait_for()
+    pad = page.get_by_role("img", name="Drawing pad").bounding_box()
+    page.mouse.move(pad["x"] + 40, pad["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(pad["x"] + 200, pad["y"] + 220, steps=8)
+    page.mouse.up()
+    press(page, "Use the drawing")
+    press(page, "Identify")
+    assert "needs" in status(page, "(Unknown|Possible|Match)")
+
+    page.get_by_role("button", name=re.compile("^Enroll it as")).click()
+    page.get_by_label("Identity of row 1").fill("stroke")
+    press(page, "Enroll 1 sample of 1 identity")
+    assert status(page, "Enrolled") == "Enrolled: 1 sample added."
+
+
+def test_the_slider_shows_what_identifying_then_answers(tab, files, drawn):
+    page = tab.page
+    show(page, "Threshold")
+    choose(page, drawn)
+    slider = page.get_by_role("slider", name="Strangers that may be named")
+    slider.wait_for()
+    slider.fill("0")
+    assert "it would take a cohort of 999 strangers" in status(page, "0.1 %")
+    slider.focus()
+    while slider.get_attribute("aria-valuetext") != "10\u00a0%":
+        page.keyboard.press("ArrowRight")
+    shown = status(page, "10 %")
+
+    press(page, "Identify at 10\u00a0%")
+    page.get_by_label("Samples", exact=True).set_input_files(files(one=(3, 3)))
+    press(page, "Identify")
+    told = status(page, "Match")
+    for figure, words in (
+        (r"A match needs ([\d.]+)", "a match needs {}."),
+        (r"Strangers really named (.* in 95 % of cases)", "really {}"),
+        (r"Enrolled that are missed (.*)$", "Enrolled that this threshold misses {}"),
+    ):
+        assert words.format(re.search(figure, shown)[1]) in told
+
+
+def test_metadata_is_shown_as_it_is_and_galleries_are_made_and_deleted(tab, drawn):
+    page = tab.page
+    show(page, "Gallery")
+    choose(page, drawn)
+    page.get_by_text(f"note: {SCRIPT}").wait_for()
+    page.get_by_text("New gallery").click()
+    page.get_by_label("Name", exact=True).fill("passing")
+    press(page, "Make the gallery")
+    assert status(page, "Made gallery passing")
+    press(page, "Delete this gallery")
+    sure = page.get_by_role("button", name="Delete the gallery")
+    assert sure.is_disabled()
+    page.get_by_label("Type passing to go on").fill("passing")
+    sure.click()
+    assert status(page, "Deleted gallery passing")
+    assert page.title() == "Gallery · Kindred"
+
+
+def test_words_are_typed_where_the_comparator_takes_words(tab, served):
+    page = tab.page
+    with served.client() as client:
+        assert client.post(
+            "/galleries", json={"name": "signs", "comparator": "signs", "references": "b"}
+        ).is_success
+        for sign in range(3):
+            fields = {"gallery": "signs", "identity": name_of(sign)}
+            assert client.post("/enroll", data=fields, files=[part(draw(sign))]).is_success
+    page.reload()
+    show(page, "Identify")
+    choose(page, "signs")
+    assert page.get_by_label("Samples", exact=True).count() == 0  # no file holds words here
+    page.get_by_label("Text, one sample a line").fill(f"{name_of(1)}\n\n{name_of(250)}\n")
+    press(page, "Identify")
+    told = status(page, "Match")
+    assert f"Match {name_of(1)}" in told
+    assert "Unknown" in told
+
+
+def test_the_list_of_what_seems_wrong_leads_to_whom_it_is_about(tab, drawn):
+    page = tab.page
+    show(page, "Health")
+    choose(page, drawn)
+    press(page, "Check")
+    status(page, r"(Nothing found|\d+ things? to look at)")
+    page.get_by_role("button", name="Show c3", exact=True).click()
+    page.get_by_role("rowheader", name="c3", exact=True).wait_for()
+
+
+def test_what_goes_wrong_is_told_with_what_to_do(tab, files, drawn):
+    page = tab.page
+    show(page, "Identify")
+    choose(page, drawn)
+    page.get_by_label("Samples", exact=True).set_input_files(files(one=(3, 3)))
+    page.get_by_label("Strangers that may be named").fill("0.1")
+    press(page, "Identify")
+    page.get_by_role("alert").filter(has_text="Ask for a higher rate").wait_for()
+    page.get_by_label("Strangers that may be named").fill("")
+    page.context.set_offline(True)
+    press(page, "Identify")
+    page.get_by_role("alert").filter(has_text="The service does not answer").wait_for()
+    page.context.set_offline(False)
+    press(page, "Identify")
+    assert "Match c3" in status(page, "Match")
+    tab.complaints[:] = [each for each in tab.complaints if "INTERNET_DISCONNECTED" not in each]
+
+
+def test_a_key_that_is_told_decisions_only_is_enough_to_identify(tmp_path, served, drawn, files):
+    bundles = shutil.copytree(served.data_dir.parent / "bundles", tmp_path / "bundles")
+    keys = write(tmp_path / "keys.toml", entry("root", "administer"), entry("door", "decide"))
+    guarded = Service(tmp_path / "var", bundles, keys_file=keys, default_comparator="tiny")
+    guarded.start(timeout=300).wait_ready()
+    try:
+        with guarded.client(headers=bearing("root")) as root:
+            for i in range(12):
+                files_of = [part(draw(i, take)) for take in (1, 2)]
+                fields = {"identity": f"c{i}"}
+                assert root.post("/enroll", data=fields, files=files_of).is_success
+        with opened(f"{guarded.url}/console/#identify") as tab:
+            page = tab.page
+            page.get_by_label("API key", exact=True).fill("wrong")
+            press(page, "Use it")
+            page.get_by_text("This key does not open the service.").wait_for()
+            page.get_by_label("API key", exact=True).fill(secret("door"))
+            press(page, "Use it")
+            page.get_by_text("API key (set)").wait_for()
+            page.get_by_label("Samples", exact=True).set_input_files(files(one=(3, 3)))
+            press(page, "Identify")
+            told = status(page, "Match")
+            assert "Match c3" in told
+            assert "This key is told decisions only" in told
+            assert page.evaluate("document.cookie + localStorage.length") == "0"
+            tab.demand_quiet()
+    finally:
+        assert guarded.stop() == 0
+
+
+def test_the_page_of_every_call_works_offline_and_uploads_files(served):
+    with opened(f"{served.url}/docs") as tab:
+        page = tab.page
+        page.locator("#operations-default-identify").get_by_text("/identify").click()
+        page.get_by_role("button", name="Try it out").click()
+        page.locator(
+            "#operations-default-identify select.content-type, "
+            "#operations-default-identify .opblock-section-request-body select"
+        ).first.select_option("multipart/form-data")
+        page.get_by_role("button", name="Add item").click()
+        page.locator("#operations-default-identify input[type=file]").first.wait_for()
+        tab.demand_quiet()
+
+
+@pytest.mark.parametrize("width", [360, 320])
+def test_nothing_is_wider_than_a_small_screen(served, drawn, width):
+    with opened(
+        f"{served.url}/console/", viewport={"width": width, "height": 700}, color_scheme="dark"
+    ) as tab:
+        for view in VIEWS:
+            show(tab.page, view)
+            tab.page.wait_for_load_state("networkidle")
+            too_wide = tab.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert too_wide <= 0, view
+        tab.demand_quiet()
