@@ -243,8 +243,8 @@ class Identifier:
         rule = self._deciding()
         cohort, _, _ = self._cohort(*self._searches[_evidence_rule(rule)])
         threshold = cohort.threshold(target_fpir)
-        rankings = rank(self._roster, probes, rule, 1)
-        return [best.identity if best.score >= threshold else None for (best,) in rankings]
+        firsts = [ranking[0] for ranking in rank(self._roster, probes, rule, 1)]
+        return [first.identity if first.score >= threshold else None for first in firsts]
 
     def threshold(self, target_fpir: float) -> float | None:
         """Return the score that a match needs now; None if nobody is enrolled or it is unknown."""

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from index import Identification
-from service.recogniser import Verification
+from service.results import Verification
 
 Band = Literal["certain", "likely", "possible", "no"]
 

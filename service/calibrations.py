@@ -1,15 +1,19 @@
-"""What scores are worth, as a bundle's manifest or a gallery's record has it, for an index."""
+"""What scores are worth, as a bundle's manifest or a gallery's record has it."""
 
 import numpy as np
 import structlog
 from pydantic import ValidationError
 
-from index import GenuineScores, PosteriorModel, Rule
+from index import GenuineScores, PosteriorModel, PurityLaw, Rule, TargetUnresolvable
 from models_store import Comparator, Side
 from models_store.manifest import Calibration, RuleCalibration
 from service.identities import StoredCohort
+from service.parameters import InvalidParameter
 
 Measured = tuple[PosteriorModel | None, GenuineScores | None]
+
+DEFAULT_FMR = 0.01
+"""What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
 
 log = structlog.get_logger("kindred.calibrations")
 
@@ -50,3 +54,46 @@ def _for_index(calibration: RuleCalibration) -> Measured:
         if genuine
         else None,
     )
+
+
+def pair_threshold(
+    model: Comparator, target_fmr: float | None, threshold: float | None
+) -> tuple[float, float | None, float | None]:
+    """Return the threshold in force, the rate that was asked for, and the rate that is known.
+
+    A target is met by the operating point next below it; of a threshold it is known that its
+    rate is at most that of the operating point next below it.
+
+    Raises InvalidParameter if both are given, TargetUnresolvable below the lowest known rate.
+    """
+    points = sorted(model.manifest.operating_points, key=lambda point: point.fmr)
+    if threshold is not None:
+        if target_fmr is not None:
+            raise InvalidParameter("threshold", "expected target_fmr or threshold, not both")
+        met = [point.fmr for point in points if point.threshold <= threshold]
+        return threshold, None, min(met, default=None)
+    resolved = [p for p in points if p.fmr <= (DEFAULT_FMR if target_fmr is None else target_fmr)]
+    if resolved:
+        point = resolved[-1]
+    elif target_fmr is None:
+        point = points[0]
+    else:
+        raise TargetUnresolvable(
+            f"the calibration of {model.title} resolves a target FMR of {points[0].fmr:g} at least"
+        )
+    return point.threshold, point.fmr if target_fmr is None else target_fmr, point.fmr
+
+
+def purity_law(model: Comparator, side: Side, target: float) -> PurityLaw:
+    """Return how to cut samples of a side for the lowest purity measured that meets the target.
+
+    Raises TargetUnresolvable where none is.
+    """
+    measured = sorted(
+        model.manifest.calibration_of(side).cluster_purity, key=lambda law: law.purity
+    )
+    for law in measured:
+        if law.purity >= target:
+            return PurityLaw(**law.model_dump())
+    known = f"a purity of {measured[-1].purity:g} at most" if measured else "no purity"
+    raise TargetUnresolvable(f"the calibration of {model.title} tells where to cut for {known}")

@@ -11,7 +11,8 @@ from service.access import Forbidden
 from service.fields import IdentifyFields
 from service.keys import Caller
 from service.quotas import Questions, QuotaExceeded, question
-from service.recogniser import Identifications, fingerprint
+from service.recogniser import fingerprint
+from service.results import Identifications
 
 USUAL_RATES = (0.001, 0.01, 0.05, 0.1)
 """Target rates that may be asked for: with any rate or threshold, a score can be closed in on."""

@@ -6,7 +6,6 @@ import copy
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from time import perf_counter
 from types import MappingProxyType
 from typing import Literal, Self, TypeVar
@@ -16,14 +15,9 @@ from numpy.typing import NDArray
 
 from index import (
     TARGETS,
-    Clustering,
     Health,
-    Identification,
     OddStrangers,
-    OperatingCurve,
-    PurityLaw,
     Rule,
-    TargetUnresolvable,
     examine,
     leader,
     linkage,
@@ -34,7 +28,8 @@ from index.doubts import Doubt
 from models_store import Comparator, Given, Sample, Side, newest
 from models_store.comparator import Array
 from service.batching import Overloaded
-from service.embedding import EmbeddedSamples, Embedder, Timings
+from service.calibrations import pair_threshold, purity_law
+from service.embedding import EmbeddedSamples, Embedder
 from service.galleries import Galleries
 from service.identities import (
     Change,
@@ -54,12 +49,19 @@ from service.keys import KEYLESS, Caller, OutOfScope
 from service.parameters import InvalidParameter
 from service.quotas import demand_room
 from service.replica import Replica
+from service.results import (
+    Checkup,
+    Enrollments,
+    Identifications,
+    Method,
+    NewCohort,
+    Operation,
+    Partition,
+    Verification,
+)
 
 T = TypeVar("T")
-Method = Literal["linkage", "leader"]
 
-DEFAULT_FMR = 0.01
-"""What `/verify` keeps to where nothing is asked, or the next lower rate that is known."""
 EVEN_ODDS = 0.5
 """The share of probes that are of anybody enrolled, where the gallery does not say."""
 
@@ -85,98 +87,6 @@ OnSuspicion = Literal["warn", "refuse", "ignore"]
 
 class ReplicaBehind(Exception):
     """A version was asked for that this replica cannot reach in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """Whether two samples are the same; rates are None where no calibration tells them."""
-
-    comparator: Comparator
-    score: float
-    distance: float
-    match: bool
-    threshold: float
-    target_fmr: float | None
-    fmr: float | None
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Enrollments:
-    """What became of an enrollment: `samples[i]` is the one sent at `indices[i]`."""
-
-    version: int
-    indices: list[int]
-    samples: tuple[EnrolledSample, ...]
-    failures: dict[int, Exception]
-    warnings: list[str]
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Identifications:
-    """Decisions on probes: `results[i]` is on the one sent at `indices[i]`."""
-
-    replica: Replica
-    version: int
-    identities: int
-    indices: list[int]
-    results: list[Identification]
-    failures: dict[int, Exception]
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A clustering; `names[i]` is what the i-th clustered sample is called.
-
-    `purity` is what the cut keeps on held-out identities, where it was chosen by that.
-    """
-
-    comparator: Comparator
-    method: Method
-    purity: float | None
-    clustering: Clustering
-    names: list[int] | list[str]
-    failures: dict[int, Exception]
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """What seems wrong with a gallery, at `version`."""
-
-    replica: Replica
-    version: int
-    health: Health
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What each target would take and cost in a gallery, at `version`."""
-
-    replica: Replica
-    version: int
-    identities: int
-    target_fpir: float
-    curve: OperatingCurve
-    timings: Timings
-
-
-@dataclass(frozen=True, slots=True)
-class NewCohort:
-    """Strangers put in force, `samples`, and what was odd about them.
-
-    `firsts[row]` is the index in `samples` of the sample that stands for a stranger: `odd` counts
-    by these rows. `warnings` say it in words.
-    """
-
-    change: Change
-    samples: EmbeddedSamples
-    firsts: list[int]
-    odd: OddStrangers
-    warnings: list[str]
 
 
 class Recogniser:
@@ -655,49 +565,6 @@ class Recogniser:
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._searchers, function)
-
-
-def pair_threshold(
-    model: Comparator, target_fmr: float | None, threshold: float | None
-) -> tuple[float, float | None, float | None]:
-    """Return the threshold in force, the rate that was asked for, and the rate that is known.
-
-    A target is met by the operating point next below it; of a threshold it is known that its
-    rate is at most that of the operating point next below it.
-
-    Raises InvalidParameter if both are given, TargetUnresolvable below the lowest known rate.
-    """
-    points = sorted(model.manifest.operating_points, key=lambda point: point.fmr)
-    if threshold is not None:
-        if target_fmr is not None:
-            raise InvalidParameter("threshold", "expected target_fmr or threshold, not both")
-        met = [point.fmr for point in points if point.threshold <= threshold]
-        return threshold, None, min(met, default=None)
-    resolved = [p for p in points if p.fmr <= (DEFAULT_FMR if target_fmr is None else target_fmr)]
-    if resolved:
-        point = resolved[-1]
-    elif target_fmr is None:
-        point = points[0]
-    else:
-        raise TargetUnresolvable(
-            f"the calibration of {model.title} resolves a target FMR of {points[0].fmr:g} at least"
-        )
-    return point.threshold, point.fmr if target_fmr is None else target_fmr, point.fmr
-
-
-def purity_law(model: Comparator, side: Side, target: float) -> PurityLaw:
-    """Return how to cut samples of a side for the lowest purity measured that meets the target.
-
-    Raises TargetUnresolvable where none is.
-    """
-    measured = sorted(
-        model.manifest.calibration_of(side).cluster_purity, key=lambda law: law.purity
-    )
-    for law in measured:
-        if law.purity >= target:
-            return PurityLaw(**law.model_dump())
-    known = f"a purity of {measured[-1].purity:g} at most" if measured else "no purity"
-    raise TargetUnresolvable(f"the calibration of {model.title} tells where to cut for {known}")
 
 
 def _original(given: Given) -> Sample | None:

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel
 
 from service.answers.common import Timed, milliseconds
-from service.recogniser import Checkup
+from service.results import Checkup
 
 
 class MislabelledSample(BaseModel):

@@ -8,7 +8,7 @@ from models_store import Comparator
 from service import bands
 from service.answers.common import Failure, Timed, milliseconds
 from service.embedding import EmbeddedSamples
-from service.recogniser import Partition, Verification
+from service.results import Partition, Verification
 
 
 class VerifyAnswer(Timed):

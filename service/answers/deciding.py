@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from index import Identification
 from service import bands
 from service.answers.common import Failure, Timed, milliseconds
-from service.recogniser import Identifications
+from service.results import Identifications
 
 
 class SampleScore(BaseModel):

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from service.answers.common import Failure, Timed, milliseconds
 from service.erasure import Receipt
 from service.identities import Change, StoredIdentity
-from service.recogniser import Enrollments, NewCohort
 from service.replica import Replica
+from service.results import Enrollments, NewCohort
 
 
 class GalleryAnswer(BaseModel):

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from index import MissReason
 from service.answers.common import Timed, milliseconds
-from service.recogniser import Operation
+from service.results import Operation
 
 
 class TargetPoint(BaseModel):

@@ -2,7 +2,7 @@
 
 import { html, nothing } from "./vendor/lit-html-3.3.3.js";
 import { key } from "./api.js";
-import { app, gallery, refresh } from "./app.js";
+import { app, gallery, refresh, update } from "./app.js";
 import { advice, sentence } from "./words.js";
 
 export const problemBox = (problem) => problem
@@ -14,18 +14,19 @@ export const problemBox = (problem) => problem
   : nothing;
 
 /** Choose the gallery that a view is about. */
-export const galleryField = () => html`<label class="field">Gallery
+export const galleryField = () => html`<div class="field"><label for="gallery">Gallery</label>
   ${app.galleries
-    ? html`<select @change=${(event) => choose(event.target.value)}>
+    ? html`<select id="gallery" @change=${(event) => choose(event.target.value)}>
         ${app.galleries.map((each) => html`<option value=${each.name}
           .selected=${each.name === app.gallery}>${each.name}</option>`)}
       </select>`
-    : html`<input .value=${app.gallery} autocomplete="off"
+    : html`<input id="gallery" .value=${app.gallery} autocomplete="off"
         @change=${(event) => choose(event.target.value.trim())}>`}
-</label>`;
+</div>`;
 
 function choose(name) {
   app.gallery = name;
+  update();
   app.onGallery();
   refresh();
 }

@@ -100,7 +100,7 @@ def test_neither_torch_nor_onnxruntime_is_loaded(tmp_path):
         ({}, {}, "expected a bundle, or a metric and a head"),
         (HEAD | {"metric": "dice"}, {}, "metric"),
         (HEAD | {"head": {"weight": -1, "bias": 0}}, {}, "head.weight"),
-        ({"bundle": "/nowhere"}, {}, "manifest.json cannot be read"),
+        ({"bundle": "/nowhere"}, {}, "the folder cannot be read"),
         (HEAD, {"identities": np.array(["a"])}, "expected 48 strings as `identities`"),
         (HEAD, {"groups": np.arange(48)}, "expected 48 strings as `groups`"),
         (HEAD, {"embeddings": np.full((48, 8), np.nan, np.float32)}, "NaN"),

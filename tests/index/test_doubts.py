@@ -36,6 +36,16 @@ def test_what_would_be_named_as_another_is_doubted_under_any_other_name():
     assert gallery.doubts("ada", on_circle(1)).of(0) is None
 
 
+@pytest.mark.parametrize("rule", ["max", "mean", "centroid", "knn"])
+def test_samples_are_doubted_by_whatever_rule_decides(rule):
+    gallery = Identifier(lambda: NumpyGallery(2, "cosine"), by_degrees, STRANGERS, rule=rule)
+    references = [Reference(key, name) for key, name in enumerate(("ada", "ada", "bob", "carol"))]
+    gallery.enroll(references, on_circle(0, 2, 60, 90))
+
+    assert gallery.doubts("bob", on_circle(1)).of(0) == "another"
+    assert gallery.doubts("ada", on_circle(1)).of(0) is None
+
+
 def test_what_is_as_far_from_its_identity_as_strangers_is_doubted():
     found = circle(ada=[0], bob=[90]).doubts("ada", on_circle(115, 116))
 

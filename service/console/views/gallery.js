@@ -182,13 +182,13 @@ const newGallery = () => html`<details class="panel"><summary>New gallery</summa
     <div class="row">
       <label class="field">Name <input required maxlength="128" pattern="[A-Za-z0-9._~\\-]+" autocomplete="off"
         title="Letters, digits and . _ ~ -" .value=${made.name} @input=${set("name")}></label>
-      <label class="field">Comparator <select @change=${set("comparator")}><option value="">the usual one</option>${
+      <div class="field"><label for="comparator">Comparator</label><select id="comparator" @change=${set("comparator")}><option value="">the usual one</option>${
         app.comparators.map((each) => html`<option value="${each.name}@${each.version}"
-          .selected=${made.comparator === `${each.name}@${each.version}`}>${each.name}@${each.version}</option>`)}</select></label>
+          .selected=${made.comparator === `${each.name}@${each.version}`}>${each.name}@${each.version}</option>`)}</select></div>
       <label class="field">Strangers that may be named, in % <input type="number" min="0.01" max="99" step="any"
         .value=${made.percent} @input=${set("percent")} placeholder="as the service"></label>
-      ${twoSided() ? html`<label class="field">Enrolled are <select @change=${set("references")}>${["a", "b"].map((side) => html`
-        <option value=${side} .selected=${side === made.references}>side ${side}: ${comparator(made.comparator).modalities[side]}</option>`)}</select></label>` : nothing}
+      ${twoSided() ? html`<div class="field"><label for="references">Enrolled are</label><select id="references" @change=${set("references")}>${["a", "b"].map((side) => html`
+        <option value=${side} .selected=${side === made.references}>side ${side}: ${comparator(made.comparator).modalities[side]}</option>`)}</select></div>` : nothing}
     </div>
     <label class="check"><input type="checkbox" .checked=${made.keep} @change=${(event) => {
       made.keep = event.target.checked;

@@ -42,17 +42,17 @@ export const view = () => {
   return html`
     <p class="lead">Are these two the same?</p>
     <div class="row">
-      <label class="field">Comparator <select @change=${(event) => {
+      <div class="field"><label for="comparator">Comparator</label><select id="comparator" @change=${(event) => {
         Object.assign(asked, { comparator: event.target.value, fmr: "" });
         update();
       }}>${app.comparators.map((each) => html`<option .selected=${each === model}
-        value="${each.name}@${each.version}">${each.name}@${each.version}</option>`)}</select></label>
-      <label class="field">False matches, of different pairs <select @change=${(event) => {
+        value="${each.name}@${each.version}">${each.name}@${each.version}</option>`)}</select></div>
+      <div class="field"><label for="fmr">False matches, of different pairs</label><select id="fmr" @change=${(event) => {
         asked.fmr = event.target.value;
         update();
       }}><option value="">as usual</option>${(model?.operating_points ?? []).map((point) => html`<option
         value=${String(point.fmr)} .selected=${String(point.fmr) === asked.fmr}>at most ${rate(point.fmr)} (misses ${rate(point.fnmr)})</option>`)}
-      </select></label>
+      </select></div>
     </div>
     <div class="pair">${sides.map((side, i) =>
       sampleInput(side, model?.modalities[i ? "b" : "a"] ?? null))}</div>
