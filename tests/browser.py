@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 180_000  # milliseconds that a machine with other work may take for a step
+PATIENCE = 90_000  # milliseconds that a machine with other work may take for a step
 FRUGAL = ("--disable-gpu", "--disable-extensions", "--renderer-process-limit=1")
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
@@ -65,7 +65,7 @@ def opened(url: str, **options: Any) -> Iterator[Tab]:
 
 def _listen(tab: Tab, origin: str) -> None:
     def said(message: Any) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith(REFUSED):
+        if message.type == "error" and not message.text.startswith(REFUSED):
             tab.complaints.append(message.text)
 
     def asked(request: Any) -> None:

@@ -123,8 +123,8 @@ const figures = (answer, result) => result.reason === "empty-gallery" ? nothing 
     result.evidence.own_trials ? ` and ${count(result.evidence.own_trials, "trial")} of the gallery against itself` : ""}, version ${answer.version}`)}
 </dl>`;
 
-const candidates = (answer, result) => result.candidates.length ? html`<h3>${
-  result.outcome === "match" ? "Closest" : "Nearest, not close enough to be named"}</h3>
+const candidates = (answer, result) => result.candidates.length ? html`<h2>${
+  result.outcome === "match" ? "Closest" : "Nearest, not close enough to be named"}</h2>
   <ol class="candidates">${result.candidates.slice(0, 2).map((each) => candidate(answer, each))}</ol>
   ${result.candidates.length > 2 ? html`<details><summary>${result.candidates.length - 2} more</summary>
     <ol class="candidates" start="3">${result.candidates.slice(2).map((each) => candidate(answer, each))}</ol></details>` : nothing}` : nothing;
