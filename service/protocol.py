@@ -57,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._refused = False  # whether the request that is being read was turned away
         self._leaving = False  # whether nothing is read any more
+        self._said_all = False  # … and nothing written
         self._place: Place | None = None  # of the request that is being read
         self._places: set[Place] = set()
 
@@ -187,6 +188,11 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def write(self, data: bytes) -> None:
+        """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask."""
+        if not (self._said_all or self.transport.is_closing()):
+            self.transport.write(data)
+
     def _linger(self) -> None:
         """Read on for a while without looking, so that the client reads what we said.
 
@@ -194,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._ended():
             return
-        self._leaving = True
+        self._leaving = self._said_all = True
         self.flow.resume_reading()
         self.transport.write_eof()
         self._entrance.connections.wait(self, Stage.LEAVING)
@@ -240,8 +246,14 @@ class BoundedProtocol(HttpToolsProtocol):
         return bool(self.parser.should_keep_alive())
 
     def _refuse(self, kind: Kind) -> None:
-        self._answer(kind)
-        self._linger()
+        """Say what is wrong; behind a request that is being answered only end with its answer."""
+        if self._quiet() or (self._in_body and not self.cycle.response_started):
+            self._answer(kind)
+            self._linger()
+        else:
+            self._leaving = True
+            self.pipeline.clear()
+            self.cycle.keep_alive = False
 
     def _answer(self, kind: Kind, *, keep: bool = False) -> None:
         asked = next((value for name, value in self.headers if name == b"x-request-id"), b"")
@@ -265,12 +277,7 @@ class _Patient:
     def __init__(self, protocol: BoundedProtocol) -> None:
         self.is_closing = protocol.transport.is_closing
         self.close = protocol.close
-        self._write = protocol.transport.write
-
-    def write(self, data: bytes) -> None:
-        """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask."""
-        if not self.is_closing():
-            self._write(data)
+        self.write = protocol.write
 
 
 _ID = b"{id}"

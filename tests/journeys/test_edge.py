@@ -212,6 +212,15 @@ def test_many_who_ask_are_all_answered_although_they_stay(strict):
         assert all(channel.recv(8) == b"HTTP/1.1" for channel in channels)
 
 
+def test_what_is_no_request_behind_one_takes_nothing_from_its_answer(strict):
+    with connect(strict) as channel:
+        channel.sendall(GET + b"\r\n" + b"no request\r\n\r\n")
+        answer, _ = until_closed(channel)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_requests_that_come_in_one_go_are_answered_in_order_whatever_they_are(strict):
     bad = POST.replace(b"/embed", b"/nowhere") + b"Content-Length: 3\r\n\r\nabc"
     good = GET + b"\r\n"

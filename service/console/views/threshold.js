@@ -50,7 +50,7 @@ const slider = (curve) => {
       go("identify");
     }}>Identify at ${rate(point.target_fpir)}</button></div>
     <p class="hint">It rests on ${count(curve.cohort_identities, "stranger")} of the ${curve.source}${curve.own_trials
-      ? ` and ${count(curve.own_trials, "trial")} of the gallery against itself` : ""}, who tell rates from ${rate(curve.resolvable_from)} on from none.
+      ? ` and ${count(curve.own_trials, "trial")} of the gallery against itself` : ""}, enough to tell rates from ${rate(curve.resolvable_from)} on.
       ${count(curve.identities, "identity is", "identities are")} enrolled, at version ${curve.version}; scores by rule ${curve.rule}.</p>
     ${table(curve)}`;
 };
