@@ -78,6 +78,7 @@ def test_every_rule_that_a_gallery_may_choose_is_priced():
         assert price.posterior.rule == price.genuine.rule == rule
 
 
+@pytest.mark.slow
 def test_further_identities_widen_the_range_of_the_posterior():
     held_out, further = noise(40, 4, spread=0.3), noise(120, 4, spread=0.3, seed=9)
 

@@ -97,6 +97,7 @@ def by_every_rule(client):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_decision_again_after_a_restart_and_elsewhere(
     start_server, start_service, tmp_path
 ):

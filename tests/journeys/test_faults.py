@@ -29,6 +29,7 @@ def identify(client, character, take=5):
     return answer.json()["results"][0]
 
 
+@pytest.mark.slow
 def test_a_restart_answers_as_before_to_the_last_bit(start_service):
     service = start_service()
     with service.client() as client:
@@ -46,6 +47,7 @@ def test_a_restart_answers_as_before_to_the_last_bit(start_service):
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("round_", range(2))
 def test_kill_9_loses_no_acknowledged_enrollment(start_service, round_):
     service = start_service()
@@ -79,6 +81,7 @@ def test_kill_9_loses_no_acknowledged_enrollment(start_service, round_):
         assert identify(client, acknowledged[-1], take=1)["identity"] == f"id-{acknowledged[-1]}"
 
 
+@pytest.mark.slow
 def test_a_second_service_on_the_same_data_is_refused_and_says_why(start_service, tmp_path):
     first = start_service()
 
@@ -175,6 +178,7 @@ def test_a_store_that_forgets_is_not_written_to(start_service, start_server, tmp
     assert answer.json()["type"].endswith("#not-ready")
 
 
+@pytest.mark.slow
 def test_two_services_on_one_store_see_each_others_enrollments(
     start_service, start_server, tmp_path
 ):

@@ -174,6 +174,7 @@ def test_work_of_clients_who_left_is_dropped_and_makes_room(full):
     assert '"defect"' not in service.log.read_text()
 
 
+@pytest.mark.slow
 def test_many_clients_who_leave_leave_nothing_behind(on_one_core):
     service = on_one_core(max_wait=1000.0)
     request = post("/embed", *["files"] * 20)
@@ -191,6 +192,7 @@ def test_many_clients_who_leave_leave_nothing_behind(on_one_core):
     assert httpx.post(f"{service.url}/embed", files=[part(draw(1))], timeout=LATE).is_success
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_stops_no_request(tmp_path, bundles):
     """S14."""
     port = free_port()

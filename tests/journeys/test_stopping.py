@@ -106,6 +106,7 @@ def test_who_is_cut_off_is_told(start_service):
     assert '"defect"' not in service.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_twice_it_ends_at_once_and_keeps_what_it_acknowledged(start_service, number):
     service = start_service(drain_timeout=600)

@@ -40,6 +40,7 @@ def test_every_file_has_its_row_and_a_broken_one_its_reason(bundle, glyphs, tmp_
     assert lines[7][1] == "Arcs/character01"
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_bytes(
     bundle, glyphs, tmp_path, monkeypatch
 ):
