@@ -22,8 +22,7 @@ test: $(WORK)/ready ## pass every quick test
 	$(WORK)/bin/pytest -q -m "not slow"
 
 check: lint types imports $(WORK)/ready ## lint, types, import rules, all tests: what CI runs
-	$(WORK)/bin/pytest -q || { echo "What failed is tried once more, alone."; \
-		$(WORK)/bin/pytest -q --last-failed --last-failed-no-failures none; }
+	$(WORK)/bin/pytest -q
 
 lint: $(WORK)/ready ## ruff
 	$(WORK)/bin/ruff check .
