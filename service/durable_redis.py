@@ -226,7 +226,7 @@ class DurableRedis:
             primary = await self._sentinels.primary()
             if primary != self._primary:
                 self._primary, self._barrier = primary, None
-                await self._pool.disconnect(inuse_connections=False)
+            await self._sentinels.leave_others(primary)
 
     async def _ask(self, *command: Word) -> Any:
         await self._follow_sentinels()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
+from weakref import WeakSet
 
 from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
@@ -51,6 +52,7 @@ class Sentinels:
             "password": unquote(password) or None,
             "db": int(database or 0),
         }
+        self.connections: WeakSet[ToPrimary] = WeakSet()
 
     async def primary(self) -> Address:
         """Return where the primary is, or raise the library's ConnectionError.
@@ -73,6 +75,14 @@ class Sentinels:
         _, address = max(filter(None, told))
         return address
 
+    async def leave_others(self, primary: Address) -> None:
+        """End the connections to another server, also those that wait for its answer.
+
+        A server that was cut off answers when it is back, as if it were the primary still.
+        """
+        others = [c for c in self.connections if c.is_connected and (c.host, c.port) != primary]
+        await asyncio.gather(*(connection.disconnect(nowait=True) for connection in others))
+
     async def close(self) -> None:
         """Give back every connection."""
         await asyncio.gather(*(sentinel.aclose() for sentinel in self._asked))
@@ -92,6 +102,7 @@ class ToPrimary(Connection):
     def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
         super().__init__(**options)
         self._sentinels = sentinels
+        sentinels.connections.add(self)
 
     async def _connect(self) -> None:
         self.host, self.port = await self._sentinels.primary()

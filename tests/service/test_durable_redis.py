@@ -4,11 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.durable_redis import DurableRedis, Script
+from service.durable_redis import LOOK_EVERY, DurableRedis, Script
 from service.identities import (
     NotDurable,
     StoreFull,
@@ -17,6 +18,7 @@ from service.identities import (
     StoreUnavailable,
 )
 from tests.servers import REDIS, VALKEY, Option, StartServer, free_port
+from tests.torture.failover import NAME, start_sentinel
 
 pytestmark = pytest.mark.anyio
 
@@ -197,6 +199,31 @@ async def test_a_replica_is_read_only(
         await redis.run(COUNT, ["n"])
 
     assert "it is a slave, not a master" in await redis.check()
+
+
+async def test_a_read_that_waits_for_a_replaced_primary_gets_nothing_of_it(
+    connect: Connect, start_server: StartServer, tmp_path: Path
+) -> None:
+    ports = [free_port(), free_port()]
+    old, new = (start_server(port=port) for port in ports)
+    old.command("SET who old")
+    new.command("SET who new")
+    sentinel = start_sentinel(tmp_path / "sentinel", ports[0])
+    redis = connect(f"redis+sentinel://{sentinel.address}/{NAME}", timeout=60)
+    assert await redis.read("GET", "who") == b"old"
+
+    old.stop()
+    waiting = asyncio.create_task(redis.read("GET", "who"))
+    sentinel.command(f"SENTINEL REMOVE {NAME}")
+    sentinel.command(f"SENTINEL MONITOR {NAME} 127.0.0.1 {ports[1]} 1")
+    await asyncio.sleep(LOOK_EVERY)
+    now = await redis.read("GET", "who")
+    old.cont()
+    sentinel.kill9()
+
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    assert now == b"new"
 
 
 async def test_a_primary_that_misses_its_replicas_is_read_only(
