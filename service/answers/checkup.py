@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from service.answers.common import Timed, milliseconds
+from service.answers.timed import Timed, milliseconds
 from service.results import Checkup
 
 

@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from index import Identification
 from service import bands
-from service.answers.common import Failure, Timed, milliseconds
+from service.answers.failures import Failure
+from service.answers.timed import Timed, milliseconds
 from service.results import Identifications
 
 

@@ -4,7 +4,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from service.answers.common import Failure, Timed, milliseconds
+from service.answers.failures import Failure
+from service.answers.timed import Timed, milliseconds
 from service.evaluating import Evaluation, Recalibration
 
 

@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel
 
-from service.answers.common import Failure, Timed, milliseconds
+from service.answers.failures import Failure
+from service.answers.timed import Timed, milliseconds
 from service.erasure import Receipt
 from service.identities import Change, StoredIdentity
 from service.replica import Replica

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 from index import MissReason
-from service.answers.common import Timed, milliseconds
+from service.answers.timed import Timed, milliseconds
 from service.results import Operation
 
 

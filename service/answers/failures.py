@@ -1,10 +1,9 @@
-"""What answers of several kinds say alike."""
+"""Items of a request that could not be used."""
 
 from typing import Self
 
 from pydantic import BaseModel
 
-from service.embedding import Timings
 from service.problems import Problem, problem_of
 
 
@@ -18,14 +17,3 @@ class Failure(BaseModel):
     def of(cls, failures: dict[int, Exception]) -> list[Self]:
         """Return each item's problem, in order."""
         return [cls(index=i, problem=problem_of(error)) for i, error in sorted(failures.items())]
-
-
-class Timed(BaseModel):
-    """An answer that tells where its time went, in milliseconds by stage."""
-
-    timings_ms: dict[str, float]
-
-
-def milliseconds(timings: Timings) -> dict[str, float]:
-    """Return what each stage took, as clients read it."""
-    return {stage: round(seconds * 1000, 3) for stage, seconds in timings.items()}
