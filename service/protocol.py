@@ -50,7 +50,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._entrance = entrance
         self.headers = []
-        self._patient: asyncio.Transport  # what answers are written to
         self._head = 0  # bytes of this request's head that are read
         self._unread = 0  # bytes that came since the last head was whole
         self._in_head = False
@@ -64,7 +63,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take in a connection, or end it: uvicorn calls this."""
         super().connection_made(transport)
-        self._patient = cast("asyncio.Transport", _Patient(self))
         if not self._entrance.connections.enter(self):
             self._answer(OVERLOADED)
             self.transport.close()
@@ -125,7 +123,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._entrance.connections.wait(self, Stage.BODY)
         super().on_headers_complete()
         self._places = {place for place in self._places if not place.ended}
-        self.cycle.transport = self._patient
+        self.cycle.transport = cast("asyncio.Transport", self)  # see write and close
         if length > SHORT_BODY or self._entrance.connections.closing:
             self.cycle.keep_alive = False  # until, where it is long, the body has come
 
@@ -187,6 +185,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger()
         else:
             self.transport.close()
+
+    def is_closing(self) -> bool:
+        """Say whether nobody is there any more."""
+        return self.transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask."""
@@ -269,15 +271,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head > LONGEST_HEAD or len(self.headers) >= MOST_HEADERS:
             self._refusal = HEADERS_TOO_LARGE
             raise ValueError("expected a shorter head")
-
-
-class _Patient:
-    """A connection's transport that is not closed before the client had time to read."""
-
-    def __init__(self, protocol: BoundedProtocol) -> None:
-        self.is_closing = protocol.transport.is_closing
-        self.close = protocol.close
-        self.write = protocol.write
 
 
 _ID = b"{id}"
