@@ -5,7 +5,7 @@ import re
 import uuid
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from time import perf_counter
 
 import structlog
@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import Door, Forbidden, Unauthenticated
@@ -236,8 +237,16 @@ async def tell_framework_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(status, MALFORMED_REQUEST)
     response = _response(kind, kind.problem(kind.title, f"urn:request:{request_id}"))
-    response.headers.update(getattr(error, "headers", None) or {})
+    if kind is METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[HTTPMethod]:
+    """Return the methods of the request's path: the framework tells those of its first route."""
+    routes, scope = request.app.routes, request.scope
+    asked = {method: {**scope, "method": method} for method in HTTPMethod}
+    return {m for m in asked if any(r.matches(asked[m])[0] is Match.FULL for r in routes)}
 
 
 def _response(kind: Kind, problem: Problem) -> Response:

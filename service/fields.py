@@ -6,6 +6,7 @@ import unicodedata
 from itertools import groupby
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from annotated_types import Interval
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from service.parameters import InvalidParameter, field_name
@@ -71,7 +72,7 @@ def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
 
 
 GalleryName = Annotated[str, Field(pattern=GALLERY_PATTERN), AfterValidator(_gallery_name)]
-Whole = Annotated[int, BeforeValidator(_in_digits)]
+DIGITS = BeforeValidator(_in_digits)
 IdentityName = Annotated[str, AfterValidator(identity_name)]
 
 
@@ -192,8 +193,8 @@ class IdentifyFields(RequestFields):
     target_fpir: Rate | None = None
     threshold: Share | None = None
     rule: Rule | None = None
-    k: Whole = Field(5, ge=1, le=100)
-    top: Whole = Field(5, ge=1, le=100)
+    k: Annotated[int, Interval(ge=1, le=100), DIGITS] = 5
+    top: Annotated[int, Interval(ge=1, le=100), DIGITS] = 5
 
 
 class ClusterFields(RequestFields):
@@ -227,4 +228,4 @@ class EvaluateFields(RequestFields):
     gallery: GalleryName | None = None
     apply: bool = False
     html: bool = False
-    seed: Whole = Field(0, ge=0, lt=2**32)
+    seed: Annotated[int, Interval(ge=0, lt=2**32), DIGITS] = 0

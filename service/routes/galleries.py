@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from annotated_types import Interval
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service import answers, fields
 from service.edge import Facts
 from service.exports import export_lines
-from service.fields import GalleryName, Whole
+from service.fields import DIGITS, GalleryName
 from service.imports import import_lines
 from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
 from service.uploads import bounded, read_upload
@@ -151,8 +152,8 @@ async def check_gallery(
     gallery: GalleryName,
     request: Request,
     parts: Served,
-    few: Annotated[Whole, Query(ge=1, le=100)] = 3,
-    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
+    few: Annotated[int, Interval(ge=1, le=100), DIGITS] = 3,
+    limit: Annotated[int, Interval(ge=1, le=MAX_PAGE), DIGITS] = 100,
 ) -> answers.GalleryHealth:
     """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
     request.state.deadline.reschedule(

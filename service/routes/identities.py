@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from annotated_types import Interval
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from service import answers, fields
 from service.erasure import receipt_of
-from service.fields import GalleryName, IdentityName, Whole
+from service.fields import DIGITS, GalleryName, IdentityName
 from service.routes.parts import MAX_PAGE, Served, read_small
 from service.wire import body
 
@@ -20,8 +21,8 @@ SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 async def list_identities(
     gallery: GalleryName,
     parts: Served,
-    limit: Annotated[Whole, Query(ge=1, le=MAX_PAGE)] = 100,
-    after: Annotated[Whole, Query(ge=0, lt=2**63)] = 0,
+    limit: Annotated[int, Interval(ge=1, le=MAX_PAGE), DIGITS] = 100,
+    after: Annotated[int, Interval(ge=0, lt=2**63), DIGITS] = 0,
 ) -> answers.IdentitiesAnswer:
     """List who is enrolled, page by page: pass `next` as `after` to go on."""
     parts.recogniser.gallery(gallery)
@@ -78,7 +79,9 @@ async def forget_sample(
 
 @router.get("/galleries/{gallery}/receipts/{version}", operation_id="get_receipt")
 async def get_receipt(
-    gallery: GalleryName, version: Annotated[Whole, Path(gt=0, lt=2**53)], parts: Served
+    gallery: GalleryName,
+    version: Annotated[int, Interval(gt=0, lt=2**53), DIGITS, Path()],
+    parts: Served,
 ) -> answers.ReceiptAnswer:
     """Say which places hold no byte any more of what a deletion took away."""
     replica = parts.recogniser.gallery(gallery)

@@ -4,6 +4,7 @@ from collections import Counter
 from functools import partial
 from typing import Annotated
 
+from annotated_types import Ge
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -11,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from service import answers, fields
 from service.bulk import enroll_lines
 from service.edge import Facts
-from service.fields import GalleryName, Whole
+from service.fields import DIGITS, GalleryName
 from service.guessing import demand_samples, demand_usual_terms, within_quota
 from service.routes.parts import NDJSON, Asking, Served, in_json
 from service.uploads import bounded, read_upload
@@ -102,7 +103,7 @@ async def identify(
     request: Request,
     parts: Served,
     caller: Asking,
-    x_min_version: Annotated[Whole, Header(ge=0)] = 0,
+    x_min_version: Annotated[int, Ge(0), DIGITS, Header()] = 0,
 ) -> Response:
     """Say whose each sample is, or that it is nobody's who is enrolled."""
     upload = await read_upload(request, parts.uploads, ("files",))
