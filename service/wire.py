@@ -61,6 +61,16 @@ def body(
     return {"requestBody": {"required": True, "content": content}}
 
 
+def leads_to(*operations: str, **parameters: str) -> dict[str, Any]:
+    """Return the links of an answer: the calls that may follow it, with these parts of it.
+
+    See "Link Object" and "Runtime Expressions" in OpenAPI 3.1.
+    """
+    return {
+        "links": {name: {"operationId": name, "parameters": parameters} for name in operations}
+    }
+
+
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with the shapes that routes refer to by name, and every problem."""
     for path in document["paths"].values():

@@ -15,7 +15,7 @@ from service.fields import DIGITS, GalleryName
 from service.imports import import_lines
 from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
 from service.uploads import bounded, read_upload
-from service.wire import body
+from service.wire import body, leads_to
 
 router = APIRouter()
 
@@ -25,6 +25,17 @@ router = APIRouter()
     operation_id="create_gallery",
     status_code=201,
     openapi_extra=body(fields.GalleryFields),
+    responses={
+        201: leads_to(
+            "get_gallery",
+            "list_identities",
+            "get_operating_curve",
+            "check_gallery",
+            "export_gallery",
+            "delete_gallery",
+            gallery="$response.body#/name",
+        )
+    },
 )
 async def create_gallery(request: Request, parts: Served) -> answers.GalleryAnswer:
     """Make an empty gallery of one comparator version."""
