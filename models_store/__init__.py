@@ -1,6 +1,6 @@
 """What a comparator bundle is, and how to run one. No torch."""
 
-from models_store.bundle import open_bundle
+from models_store.bundle import broken_promise, open_bundle
 from models_store.comparator import Comparator, Device, WrongDimension
 from models_store.manifest import BundleRefused, Manifest, Modality, Rule, Side
 from models_store.preparation import Windows
@@ -38,6 +38,7 @@ __all__ = [
     "Windows",
     "WrongDimension",
     "WrongModality",
+    "broken_promise",
     "newest",
     "open_bundle",
     "open_shelf",

@@ -9,7 +9,7 @@ import soundfile
 import soxr
 
 from models_store.manifest import AudioInput
-from models_store.sample import SampleLimits, SampleOutOfBounds, Undecodable
+from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable, Unusable
 
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "AIFF")
 """What is decoded; everything else that libsndfile can read stays closed."""
@@ -29,7 +29,7 @@ _STEP = 0.01  # s; silence is found to this
 def prepare_audio(content: bytes, spec: AudioInput, limits: SampleLimits) -> tuple[Waveform, ...]:
     """Return the encoder input of one clip: its windows, float32 of shape (time,) each.
 
-    Raises Undecodable or SampleOutOfBounds.
+    Raises Unusable.
     """
     clip = decode(content, spec.sample_rate, limits)
     if spec.silence is not None:
@@ -48,7 +48,7 @@ def decode(content: bytes, sample_rate: int, limits: SampleLimits) -> Waveform:
     """Return a clip as float32 of shape (time,): channels averaged, at `sample_rate`.
 
     A WAV file that ends before its header says is taken as far as it goes, of FLAC and MP3 files
-    that do nothing. Raises Undecodable or SampleOutOfBounds.
+    that do nothing. Raises Unusable.
     """
     try:
         with soundfile.SoundFile(_Content(content)) as file:
@@ -56,14 +56,14 @@ def decode(content: bytes, sample_rate: int, limits: SampleLimits) -> Waveform:
             clip = np.concatenate(
                 [np.empty(0, np.float32), *_resampled(file, sample_rate, limits)]
             )
-    except (SampleOutOfBounds, Undecodable):
+    except Unusable:
         raise
     except Exception as error:
         raise Undecodable(_EXPECTED) from error
     if not np.isfinite(clip).all():
-        raise Undecodable("expected audio of finite numbers")
+        raise Degenerate("expected audio of finite numbers")
     if np.abs(clip).max(initial=0) <= SILENT:
-        raise Undecodable("expected audio that is not silent throughout")
+        raise Degenerate("expected audio that is not silent throughout")
     return clip
 
 

@@ -40,16 +40,20 @@ class SampleLimits:
     characters: int = 20_000
 
 
-class Undecodable(Exception):
+class Unusable(Exception):
+    """The sample cannot be compared; the message says what was expected."""
+
+
+class Undecodable(Unusable):
     """The bytes are not what a comparator of this modality can decode."""
 
 
-class SampleOutOfBounds(Exception):
+class SampleOutOfBounds(Unusable):
     """The sample is larger, longer or stranger in shape than the limits allow."""
 
 
-class Degenerate(Exception):
-    """The sample leads to no usable embedding: it has no finite, non-zero direction."""
+class Degenerate(Unusable):
+    """There is nothing in the sample, or it leads to no finite, non-zero embedding."""
 
 
 class WrongModality(Exception):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from models_store.manifest import BundleRefused, TextInput
-from models_store.sample import SampleLimits, SampleOutOfBounds, Undecodable
+from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable, Unusable
 
 UNSEEN = ("Zs", "Zl", "Zp", "Cc", "Cf")
 """Categories of characters that nobody sees: spaces, controls, zero-width ones."""
@@ -33,7 +33,7 @@ def open_tokenizer(content: bytes, spec: TextInput) -> Tokenizer:
         raise BundleRefused(f"{spec.tokenizer} cuts at random: expected a dropout of 0")
     try:
         head, _, tail = _parts(_encode(string.printable, tokenizer))
-    except Undecodable as error:
+    except Unusable as error:
         raise BundleRefused(f"{spec.tokenizer} makes nothing of plain text") from error
     if len(head) + len(tail) + spec.overlap >= spec.max_tokens:
         raise BundleRefused(
@@ -58,7 +58,7 @@ def prepare_text(
 ) -> tuple[Tokens, ...]:
     """Return the encoder input of one text: the token ids of its windows, int64 (tokens,) each.
 
-    A mark of the byte order is no part of a text. Raises Undecodable or SampleOutOfBounds.
+    A mark of the byte order is no part of a text. Raises Unusable.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -69,10 +69,10 @@ def prepare_text(
             f"expected at most {limits.characters} characters, got {len(text)}"
         )
     if all(unicodedata.category(character) in UNSEEN for character in text):
-        raise Undecodable("expected text that is not blank")
+        raise Degenerate("expected text that is not blank")
     head, body, tail = _parts(_encode(text, tokenizer))
     if set(body) <= {_unknown(tokenizer)}:
-        raise Undecodable("expected text in a script that the comparator knows")
+        raise Degenerate("expected text in a script that the comparator knows")
     room = spec.max_tokens - len(head) - len(tail)
     starts = [*range(0, len(body) - room, room - spec.overlap), max(len(body) - room, 0)]
     return tuple(np.concatenate([head, body[start : start + room], tail]) for start in starts)
@@ -89,11 +89,11 @@ def _encode(text: str, tokenizer: Tokenizer) -> Encoding:
 
 
 def _parts(encoding: Encoding) -> tuple[Tokens, Tokens, Tokens]:
-    """Return the tokens before a text, its own, and those after it; raise Undecodable if none."""
+    """Return the tokens before a text, its own, and those after it; raise Degenerate if none."""
     ids = np.array(encoding.ids, np.int64)
     own = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
     if not len(own):
-        raise Undecodable("expected text of which the comparator's tokenizer leaves something")
+        raise Degenerate("expected text of which the comparator's tokenizer leaves something")
     return ids[: own[0]], ids[own[0] : own[-1] + 1], ids[own[-1] + 1 :]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models_store.preparation import Windows
-from models_store.sample import SampleOutOfBounds, Undecodable
+from models_store.sample import Unusable
 from training.recipe import Captions
 
 KEYWORDS = "|"  # what separates keywords
@@ -89,7 +89,7 @@ def read_captions(
         try:
             pictures.append(tuple(prepare(_read(file.parent, path)) for path in paths))
             kept.append(row)
-        except (Undecodable, SampleOutOfBounds) as error:
+        except Unusable as error:
             broken.append(f"{row[asked.identity]}: {error}")
     return Captioned(
         tuple(row[asked.identity] for row in kept),

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models_store.preparation import Windows
-from models_store.sample import SampleOutOfBounds, Undecodable
+from models_store.sample import Unusable
 from training.recipe import Columns
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
@@ -113,7 +113,7 @@ class Collection:
             try:
                 inputs.append(prepare(self.read(file.path)))
                 kept.append(file)
-            except (Undecodable, SampleOutOfBounds) as error:
+            except Unusable as error:
                 broken.append(f"{file.path}: {error}")
         identities = sorted({file.identity for file in kept})
         group_names = sorted({file.group for file in kept})

@@ -11,7 +11,7 @@ from index.gallery import Embeddings
 from models_store.comparator import Comparator
 from models_store.manifest import Side
 from models_store.preparation import Windows
-from models_store.sample import Degenerate, Sample, SampleOutOfBounds, Undecodable
+from models_store.sample import Degenerate, Sample, Unusable
 from training.datasets import Collection, LabelledFile
 
 BLOCK = 256  # files in a block
@@ -78,7 +78,7 @@ def _embed(
     for i, file in enumerate(files):
         try:
             prepared[i] = comparator.prepare(Sample(read(file.path)), side)
-        except (Undecodable, SampleOutOfBounds) as error:
+        except Unusable as error:
             reasons[i] = str(error)
     try:
         rows[list(prepared)] = comparator.embed(list(prepared.values()), side)

@@ -11,7 +11,7 @@ from evaluation.two_sided import TwoSided
 from index.gallery import Embeddings
 from index.roster import Score
 from models_store.preparation import Windows, preparation, together
-from models_store.sample import SampleLimits, Undecodable
+from models_store.sample import Degenerate, SampleLimits
 from training.augmentation import augment
 from training.captions import Captioned
 from training.losses import WeightedLosses
@@ -71,7 +71,7 @@ def captioned_task(recipe: Recipe, things: Captioned, rank: int = 0) -> Task:
     def said(texts: tuple[str, ...], keywords: tuple[str, ...], chance: random.Random) -> Windows:
         try:
             return prepare(worded(texts, keywords, recipe.wording, chance).encode())
-        except Undecodable:  # a sign that the tokenizer does not know, and nothing else
+        except Degenerate:  # a sign that the tokenizer does not know, and nothing else
             return prepare(texts[0].encode())
 
     def feed(rows: Rows) -> tuple[Tensor, ...]:

@@ -25,7 +25,7 @@ from index import FaissGallery, Identifier, Reference
 from models_store.audio import decode
 from models_store.graph import check_graph
 from models_store.manifest import BundleRefused, parse_manifest
-from models_store.sample import SampleLimits, SampleOutOfBounds, Undecodable
+from models_store.sample import SampleLimits, Unusable
 from service.identities import Position
 from service.parameters import InvalidParameter
 from service.snapshots import CorruptSnapshot, Snapshot, decoded, encoded
@@ -105,7 +105,7 @@ def readers() -> Mapping[str, Reader]:
         "audio": Reader(
             lambda content: decode(content, 8000, SampleLimits(seconds=5)),
             as_file(voice(1, seconds=0.1)),
-            (Undecodable, SampleOutOfBounds),
+            (Unusable,),
         ),
     }
 

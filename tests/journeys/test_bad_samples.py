@@ -12,7 +12,8 @@ from tests.refusals import CANARY, assert_refused, cheap
 from tests.sounds import RATE, encoded, voice
 
 UNDECODABLE, OUT_OF_BOUNDS = "undecodable-input", "input-out-of-bounds"
-UNUSABLE = (UNDECODABLE, "degenerate-input")  # 422 both; which of them, the comparator says
+DEGENERATE = "degenerate-input"
+UNUSABLE = (UNDECODABLE, DEGENERATE)  # what is damaged may come to nothing instead
 VOICE = voice(1)
 
 
@@ -44,7 +45,7 @@ def flac(seconds):
 
 SOUNDS = {
     "A1 empty": (b"", UNUSABLE),
-    "A2 no frames": (wav(), UNUSABLE),
+    "A2 no frames": (wav(), (DEGENERATE,)),
     "A3 claims 4 GB": (wav(b"\1\0" * 8000, claimed=2**32 - 1), (OUT_OF_BOUNDS, *UNUSABLE, None)),
     "A4 RF64": (encoded(VOICE, kind="RF64"), UNUSABLE),
     "A4 W64": (encoded(VOICE, kind="W64"), UNUSABLE),
@@ -54,9 +55,9 @@ SOUNDS = {
     "A7 rate 0": (wav(bytes(2000), rate=0), (OUT_OF_BOUNDS, UNDECODABLE)),
     "A7 rate 1": (wav(bytes(2000), rate=1), (OUT_OF_BOUNDS,)),
     "A7 rate 2³²−1": (wav(bytes(2000), rate=2**32 - 1), (OUT_OF_BOUNDS, UNDECODABLE)),
-    "A8 NaN": (floats(0.1, float("nan")), UNUSABLE),
-    "A8 Inf": (floats(0.1, float("inf")), UNUSABLE),
-    "A9 zeros": (wav(bytes(32_000)), UNUSABLE),
+    "A8 NaN": (floats(0.1, float("nan")), (DEGENERATE,)),
+    "A8 Inf": (floats(0.1, float("inf")), (DEGENERATE,)),
+    "A9 zeros": (wav(bytes(32_000)), (DEGENERATE,)),
     "A10 IMA ADPCM": (encoded(VOICE, subtype="IMA_ADPCM"), (*UNUSABLE, None)),
     "A10 IMA ADPCM overflows": (
         wav(bytes(2000), kind=0x11, bits=4, before=chunk(b"fact", b"\xff" * 4)),
@@ -118,17 +119,17 @@ def text_as_json(text):
 
 
 TEXTS = {
-    "T1 empty": ("", 422, UNUSABLE),
-    "T1 white space": (" \t\n\u3000", 422, UNUSABLE),
+    "T1 empty": ("", 422, (DEGENERATE,)),
+    "T1 white space": (" \t\n\u3000", 422, (DEGENERATE,)),
     "T2 10 MB": ("a" * 10 * 2**20, 413, ("too-large",)),
     "T3 1 MB": ("a" * 2**20, 422, (OUT_OF_BOUNDS,)),
     "T4 400,000 marks": ("a" + "\u0323\u0301" * 200_000, 422, (OUT_OF_BOUNDS,)),
     "T4 19,000 marks": ("a" + "\u0323\u0301" * 9_500, 422, (OUT_OF_BOUNDS, *UNUSABLE, None)),
     "T5 30,000 ligatures": ("\ufdfa" * 30_000, 422, (OUT_OF_BOUNDS,)),
     "T5 5,000 ligatures": ("\ufdfa" * 5_000, 422, (OUT_OF_BOUNDS, None)),
-    "T7 controls": ("\x00\x01\x02", 422, UNUSABLE),
+    "T7 controls": ("\x00\x01\x02", 422, (DEGENERATE,)),
     "T7 NUL in it": (f"a man\x00 plays {CANARY}", 200, (None,)),
-    "T11 unseen": ("\u200b\u200d\ufeff", 422, UNUSABLE),
+    "T11 unseen": ("\u200b\u200d\ufeff", 422, (DEGENERATE,)),
     "T12 special tokens": ("[CLS] a man [SEP] <s> [PAD]", 200, (None,)),
     "T13 emoji": ("👩‍👩‍👧‍👦 plays the flute 𝄞", 200, (None,)),
 }

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from models_store.bundle import open_bundle
 from models_store.manifest import BundleRefused, TextInput
-from models_store.sample import Sample, SampleLimits, SampleOutOfBounds, Undecodable
+from models_store.sample import Degenerate, Sample, SampleLimits, SampleOutOfBounds, Undecodable
 from models_store.text import UNSEEN, longest_window, open_tokenizer, prepare_text
 from tests.text_bundles import TEXTS, VOCABULARY, make_text_bundle, make_tokenizer
 
@@ -95,7 +95,7 @@ def test_bytes_that_are_not_utf8_are_refused(content):
     "text", ["", " ", "\t\r\n", "\u3000\u2028", "\u200b\u200d\u2060", "\ufeff", "\0", "\x1b\x07"]
 )
 def test_text_that_nobody_sees_is_blank(text):
-    with pytest.raises(Undecodable, match="blank"):
+    with pytest.raises(Degenerate, match="blank"):
         prepare(text)
 
 
@@ -137,11 +137,11 @@ def test_strange_characters_become_tokens(text):
 def test_any_text_is_prepared_or_refused_with_a_reason(text):
     content = text.encode("utf-8", "surrogatepass")
 
-    if all(unicodedata.category(character) in ("Cs", *UNSEEN) for character in text):
-        with pytest.raises(Undecodable, match="expected text"):
-            prepare(content)
-    elif any(unicodedata.category(character) == "Cs" for character in text):
+    if any(unicodedata.category(character) == "Cs" for character in text):
         with pytest.raises(Undecodable, match="UTF-8"):
+            prepare(content)
+    elif all(unicodedata.category(character) in UNSEEN for character in text):
+        with pytest.raises(Degenerate, match="expected text"):
             prepare(content)
     else:
         assert all(1 <= len(window) <= SPEC.max_tokens for window in prepare(content))
@@ -164,7 +164,7 @@ def test_a_million_characters_are_cut_where_they_are_allowed(text):
 
 
 def test_a_text_of_which_no_word_is_known_is_refused_because_all_such_texts_are_one():
-    with pytest.raises(Undecodable, match="script"):
+    with pytest.raises(Degenerate, match="script"):
         prepare("ja nein", SPEC, bracketed())
     (window,) = prepare("ja yes", SPEC, bracketed())
     assert window.tolist() == [0, 2, 3, 1]
