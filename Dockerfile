@@ -32,7 +32,7 @@ COPY requirements ./requirements
 RUN --mount=type=cache,target=/root/.cache/pip \
     if [ "${VARIANT}" = cpu ]; then pip install --no-deps --require-hashes -r requirements/serving.lock; fi
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['${VARIANT}'], sep='\n')" > /tmp/requirements.txt \
+    python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; e = p['optional-dependencies']; print(*p['dependencies'], *e['service'], *e['${VARIANT}'][1:], sep='\n')" > /tmp/requirements.txt \
  && pip install -r /tmp/requirements.txt
 COPY README.md LICENSE ./
 COPY index ./index

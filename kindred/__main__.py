@@ -1,5 +1,14 @@
-"""`python -m kindred`: the command line."""
+"""`python -m kindred`, and the command `kindred`."""
 
-from kindred.cli import app
+import sys
 
-app()
+from kindred.cli import main
+
+
+def run() -> None:
+    """Run the command line."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

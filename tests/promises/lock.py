@@ -28,7 +28,13 @@ HEADER = """\
 def requirements() -> list[str]:
     """Return what pyproject.toml asks for to serve on a processor."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    extras = project["optional-dependencies"]
+    return [*project["dependencies"], *extras["service"], *without_ourselves(extras["cpu"])]
+
+
+def without_ourselves(extra: list[str]) -> list[str]:
+    """Return what an extra asks for beside another extra of this project."""
+    return [asked for asked in extra if not asked.startswith("kindred[")]
 
 
 def chosen(platform: str) -> dict[tuple[str, str], str]:

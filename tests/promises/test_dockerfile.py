@@ -14,6 +14,7 @@ import pytest
 
 from service.settings import Settings
 from tests.dockerfile import ARGUMENTS, STAGES, made_of
+from tests.promises.lock import without_ourselves
 from tests.services import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,7 +33,9 @@ def sent_to_the_builder(path):
 @pytest.mark.parametrize("variant", ["cpu", "gpu"])
 def test_both_variants_have_a_base_and_an_extra(variant):
     assert f"base-{variant}" in made_of("service", variant)
-    assert any(lib.startswith("onnxruntime") for lib in PROJECT["optional-dependencies"][variant])
+    service, *libraries = PROJECT["optional-dependencies"][variant]
+    assert service == "kindred[service]"
+    assert any(library.startswith("onnxruntime") for library in libraries)
 
 
 def test_a_plain_build_makes_the_cpu_service():
@@ -129,6 +132,7 @@ def test_a_build_installs_what_pyproject_asks_for(extra):
         text=True,
     )
 
+    extras = PROJECT["optional-dependencies"]
     assert asked.stdout.splitlines() == (
-        PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]
+        PROJECT["dependencies"] + extras["service"] + without_ourselves(extras[extra])
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindred.keys import ROLES, Unusable, new
+from kindred.commands.keys import ROLES, Unusable, new
 from service.keys import KEYLESS, Caller, Keyring, KeysBroken, Role
 from tests.keys import entry, secret, write
 from tests.services import ROOT

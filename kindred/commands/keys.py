@@ -1,20 +1,32 @@
-"""A new API key: shown once, and kept as its digest only."""
+"""`kindred key new`: shown once, and kept as its digest only."""
 
 import hashlib
 import re
 import secrets
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from kindred.cli import SAME, Misused
 
 ROLES = ("decide", "read", "enroll", "administer")
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SCOPE = re.compile(r"[A-Za-z0-9._~-]{1,128}|[A-Za-z0-9._~-]{0,127}\*")
 
 
-class Unusable(Exception):
+class Unusable(Misused):
     """No key can be made of what was asked for; the message says why."""
+
+
+def make(asked: Namespace) -> int:
+    """Make a key: it is printed once, and the service's file has its digest only."""
+    if asked.days is not None and asked.days < 1:
+        raise Unusable("--days: expected one at least")
+    scopes = [scope.strip() for scope in asked.galleries.split(",") if scope.strip()]
+    show(*new(asked.name, asked.role, scopes, asked.days), asked.into)
+    return SAME
 
 
 def new(

@@ -1,0 +1,1 @@
+"""What the commands do; `kindred.cli` imports the one that was asked for."""
