@@ -5,23 +5,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import product
-from types import MappingProxyType
-from typing import Generic, TypeVar
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.metrics import MetricWrapperBase
+from service.series import NONE, OTHER, Series
 
-OTHER = "_other"  # what a label says of a value that is in no closed list
 STAGES = (
     "receive",
     "decode",
@@ -52,9 +38,11 @@ REFUSED_FOR = (
     "gallery-size",
     "identity",
 )
+TIMED = ("/verify", "/embed", "/identify", "/enroll", "/enroll/bulk", "/cluster", "/evaluate")
+VERDICTS = ("confirm", "reject")
 DECISIONS = ("match", "possible", "unknown")
 ENROLLMENTS = ("added", "duplicate", "refused")
-WRITES = ("enroll", "forget", "gallery", "identity", "cohort")
+WRITES = ("enroll", "forget", "gallery", "identity", "cohort", "edit")
 REASONS = (
     "starting",
     "store-unavailable",
@@ -64,14 +52,13 @@ REASONS = (
     "draining",
 )
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BYTES = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
 _LONG_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _SAMPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SCORES = tuple(i / 20 for i in range(1, 21))
 _P_VALUES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 _CODES = (*(str(status.value) for status in HTTPStatus), "499")  # 499: the client left
-_CODES_AT_START = ("200", "500", "503")  # an error ratio needs its zero: absent is "No data"
+_CODES_AT_START = ("200", "500")  # an error ratio needs its zero: absent is "No data"
 _MOST_GALLERIES = 20
 
 
@@ -96,6 +83,10 @@ class GalleryState:
     target_fpir: float | None = None
     threshold: float | None = None
     cohort_identities: int | None = None
+    staleness: float | None = None  # seconds since it was known to be level with the store
+    expected_fnir: float | None = None
+    calibrated: float | None = None  # when what judges it was put in force, s since 1970
+    canary_fpir: float | None = None
 
 
 class Telemetry:
@@ -119,8 +110,9 @@ class Telemetry:
         if len(galleries) > _MOST_GALLERIES:
             raise ValueError(f"at most {_MOST_GALLERIES} galleries of their own: {galleries}")
         self._listed = tuple(galleries)
-        series = self._series = _Series()
+        series = self._series = Series()
         by_route = {"route": (*routes, OTHER)}
+        by_timed = {"route": (*(route for route in TIMED if route in routes), OTHER)}
         by_gallery = {"gallery": (*galleries, OTHER)}
         by_comparator = {"comparator": [served.name for served in comparators]}
 
@@ -132,10 +124,10 @@ class Telemetry:
             later={"code": _CODES},
         )
         self._request_seconds = series.histogram(
-            "http_request_duration_seconds", "First byte in to last byte out", by_route
+            "http_request_duration_seconds", "First byte in to last byte out", by_timed
         )
         self._request_bytes = series.histogram(
-            "http_request_body_bytes", "Size of request bodies", by_route, _BYTES
+            "http_request_body_bytes", "Size of request bodies", by_timed, _BYTES
         )
         self._problems = series.counter("problems", "Errors told", {"type": problems})
         self._access_refused = series.counter(
@@ -187,6 +179,7 @@ class Telemetry:
             {**by_gallery, "outcome": ENROLLMENTS},
         )
         # These cannot be summed: a gallery that is not listed has none.
+        self._promised: set[tuple[str, str]] = set()  # which of them are shown, of which gallery
         self._promises = {
             "version": series.facts("gallery_version", "Number of the last change", "gallery"),
             "target_fpir": series.facts(
@@ -197,6 +190,18 @@ class Telemetry:
             ),
             "cohort_identities": series.facts(
                 "gallery_cohort_identities", "Strangers behind the threshold", "gallery"
+            ),
+            "staleness": series.facts(
+                "replica_staleness_seconds", "Since it was level with the store", "gallery"
+            ),
+            "expected_fnir": series.facts(
+                "gallery_expected_fnir_ratio", "Enrolled that the threshold misses", "gallery"
+            ),
+            "calibrated": series.facts(
+                "gallery_calibration_timestamp_seconds", "When its judges came", "gallery"
+            ),
+            "canary_fpir": series.facts(
+                "canary_fpir_ratio", "Strangers that the last replay named", "gallery"
             ),
         }
 
@@ -213,13 +218,29 @@ class Telemetry:
             "verify_results", "Pairs verified", {**by_comparator, "match": ("true", "false")}
         )
 
+        self._feedback = series.counter(
+            "feedback", "What people said of answers", {**by_gallery, "verdict": VERDICTS}
+        )
+        self._drift = series.gauge(
+            "score_drift_psi", "How far the last probes are from what is known", by_comparator
+        )
+        self._drift_limit = series.gauge(
+            "score_drift_psi_limit", "How far they get by chance", by_comparator
+        )
+        self._drift_probes = series.gauge(
+            "score_drift_window_samples", "Probes that this is told from", by_comparator
+        )
+        self._canaries_wrong = series.counter(
+            "canary_wrong", "Replays that an encoder failed", by_comparator
+        )
+
         self._evaluations = series.counter(
             "evaluations", "Evaluations asked for", {"outcome": EVALUATIONS}
         )
         self._evaluation_seconds = series.histogram(
             "evaluation_duration_seconds",
             "From the whole request to its report",
-            _NONE,
+            NONE,
             _LONG_SECONDS,
         )
         self._evaluations_running = series.gauge(
@@ -239,6 +260,11 @@ class Telemetry:
         self._barrier_failures = series.counter(
             "enroll_barrier_failures", "Writes whose durability is unknown"
         )
+        self._erasure_pending = series.gauge(
+            "erasure_oldest_pending_seconds", "How long a file holds what was forgotten"
+        )
+        self._memory_used = series.gauge("memory_used_bytes", "Memory that is taken")
+        self._memory_limit = series.gauge("memory_limit_bytes", "Memory that there may be")
         self._ready_reasons = series.gauge(
             "ready_reasons", "1 where this keeps the service from being ready", {"reason": REASONS}
         )
@@ -262,7 +288,7 @@ class Telemetry:
 
     def exposition(self) -> tuple[bytes, str]:
         """Return the body and the content type of `GET /metrics`."""
-        return generate_latest(self._series.registry), CONTENT_TYPE_LATEST
+        return self._series.exposition()
 
     def gallery_label(self, gallery: str) -> str:
         """Return the name where it is listed, else `_other`: what the log may tell of it."""
@@ -338,20 +364,27 @@ class Telemetry:
 
     def galleries(self, states: Iterable[GalleryState]) -> None:
         """Show all galleries as they are now: the listed one by one, the others summed."""
-        states = tuple(states)
-        self._galleries().set(len(states))
-        for gallery in (*self._listed, OTHER):
-            self._identities(gallery).set(0)
-            self._samples(gallery).set(0)
-        for promise in self._promises.values():
-            promise.clear()
-        for state in states:
-            self._identities(state.name).inc(state.identities)
-            self._samples(state.name).inc(state.samples)
-            if state.name in self._listed:
-                for name, promise in self._promises.items():
-                    if (value := getattr(state, name)) is not None:
-                        promise.labels(state.name).set(value)
+        by_name = {state.name: state for state in states}
+        others = [state for name, state in by_name.items() if name not in self._listed]
+        self._galleries().set(len(by_name))
+        self._identities(OTHER).set(sum(state.identities for state in others))
+        self._samples(OTHER).set(sum(state.samples for state in others))
+        for name in self._listed:
+            state = by_name.get(name, GalleryState(name, 0, 0, 0))
+            self._identities(name).set(state.identities)
+            self._samples(name).set(state.samples)
+            self._show_promises(name, by_name.get(name))
+
+    def _show_promises(self, gallery: str, state: GalleryState | None) -> None:
+        """Set what is known and take away what is not: a scrape may come in between."""
+        for name, promise in self._promises.items():
+            value = None if state is None else getattr(state, name)
+            if value is not None:
+                promise.labels(gallery).set(value)
+                self._promised.add((name, gallery))
+            elif (name, gallery) in self._promised:
+                promise.remove(gallery)
+                self._promised.remove((name, gallery))
 
     def enrolled(self, gallery: str, outcome: str, n: int = 1) -> None:
         """Count samples sent to be enrolled, by what became of them."""
@@ -375,6 +408,20 @@ class Telemetry:
     def verified(self, comparator: str, *, match: bool) -> None:
         """Count the decision on one pair."""
         self._verifications(comparator, str(match).lower()).inc()
+
+    def feedback(self, gallery: str, verdict: str) -> None:
+        """Count what somebody said of an answer: `confirm` or `reject`."""
+        self._feedback(gallery, verdict).inc()
+
+    def drift(self, comparator: str, index: float, limit: float, probes: int) -> None:
+        """Show how far a comparator's last probes are from what it knows, and what is chance."""
+        self._drift(comparator).set(index)
+        self._drift_limit(comparator).set(limit)
+        self._drift_probes(comparator).set(probes)
+
+    def canary_wrong(self, comparator: str) -> None:
+        """Count a replay in which an encoder did not embed what it promises."""
+        self._canaries_wrong(comparator).inc()
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Show an evaluation as under way for as long as the context lasts."""
@@ -403,6 +450,15 @@ class Telemetry:
         """Count a write whose durability is unknown."""
         self._barrier_failures().inc()
 
+    def erasure_pending(self, seconds: float) -> None:
+        """Show for how long a file holds bytes of what was forgotten."""
+        self._erasure_pending().set(seconds)
+
+    def memory(self, used: int, limit: int) -> None:
+        """Show what memory is taken, and what there may be; bytes."""
+        self._memory_used().set(used)
+        self._memory_limit().set(limit)
+
     def ready_reasons(self, reasons: Collection[str]) -> None:
         """Show what keeps the service from being ready: nothing, where empty."""
         for reason in REASONS:
@@ -420,56 +476,3 @@ class Telemetry:
             due = loop.time() + every
             await asyncio.sleep(every)
             self._lag().set(max(0.0, loop.time() - due))
-
-
-_Metric = TypeVar("_Metric", bound=MetricWrapperBase)
-_Labels = Mapping[str, Sequence[str]]  # each label with the values that exist from the start
-_NONE: _Labels = MappingProxyType({})
-
-
-class _Closed(Generic[_Metric]):
-    """A metric whose labels take listed values, or `_other`."""
-
-    def __init__(self, metric: _Metric, labels: _Labels, later: _Labels) -> None:
-        self._metric = metric
-        self._known = [
-            frozenset((*values, *later.get(label, ()))) for label, values in labels.items()
-        ]
-        for values in product(*labels.values()):
-            self(*values)
-
-    def __call__(self, *values: str) -> _Metric:
-        if not values:
-            return self._metric
-        pairs = zip(values, self._known, strict=True)
-        return self._metric.labels(*(v if v in known else OTHER for v, known in pairs))
-
-
-class _Series:
-    """Declares `kindred_…` series in a registry of its own."""
-
-    def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left it untyped
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-
-    def counter(
-        self, name: str, meaning: str, labels: _Labels = _NONE, later: _Labels = _NONE
-    ) -> _Closed[Counter]:
-        metric = Counter(f"kindred_{name}", meaning, [*labels], registry=self.registry)
-        return _Closed(metric, labels, later)
-
-    def gauge(self, name: str, meaning: str, labels: _Labels = _NONE) -> _Closed[Gauge]:
-        return _Closed(self.facts(name, meaning, *labels), labels, _NONE)
-
-    def histogram(
-        self, name: str, meaning: str, labels: _Labels, buckets: Sequence[float] = _SECONDS
-    ) -> _Closed[Histogram]:
-        metric = Histogram(
-            f"kindred_{name}", meaning, [*labels], registry=self.registry, buckets=buckets
-        )
-        return _Closed(metric, labels, _NONE)
-
-    def facts(self, name: str, meaning: str, *labels: str) -> Gauge:
-        """A gauge for what exists now: nothing at the start, and gone with what it told of."""
-        return Gauge(f"kindred_{name}", meaning, labels, registry=self.registry)

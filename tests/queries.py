@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,16 @@ def panels(dashboard: Path) -> list[dict[str, Any]]:
 
 
 def panel_queries() -> list[tuple[str, str]]:
-    """Return each query of each panel after the panel's title; variables stand as they are."""
+    """Return each query of each panel and annotation after its title; variables stand as is."""
     return [
         (f"{dashboard.stem}: {panel['title']}", target["expr"])
         for dashboard in DASHBOARDS
         for panel in panels(dashboard)
         for target in panel["targets"]
+    ] + [
+        (f"{dashboard.stem}: {annotation['name']}", annotation["expr"])
+        for dashboard in DASHBOARDS
+        for annotation in json.loads(dashboard.read_text())["annotations"]["list"]
     ]
 
 
@@ -63,7 +68,8 @@ def exposed() -> dict[str, set[str]]:
         problems=["overloaded"],
         comparators=[ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")],
     )
-    telemetry.galleries([GalleryState("default", 1, 2, 3, 0.05, 0.8, 150)])
+    every_promise = dict.fromkeys([field.name for field in fields(GalleryState)][4:], 0.5)
+    telemetry.galleries([GalleryState("default", 1, 2, 3, **every_promise)])
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(telemetry.exposition()[0].decode()):
         for sample in family.samples:

@@ -1,5 +1,6 @@
 """A real Prometheus scrapes a running Kindred: every query of dashboards and rules has data."""
 
+import json
 import math
 import re
 import shutil
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from service.telemetry import DECISIONS, ENROLLMENTS
-from tests.drawings import draw, part
+from tests.drawings import as_json, draw, part
 from tests.queries import RULES, panel_queries, rules, selectors, substituted
 from tests.servers import free_port
 from tests.services import Service
@@ -79,6 +80,13 @@ def wait_until(holds, what):
     return found
 
 
+def crowd():
+    """Lines that enroll as many as it takes until it is known how many are missed."""
+    for character in range(100, 160):
+        for take in (1, 2):
+            yield json.dumps({"identity": f"glyph-{character}", **as_json(draw(character, take))})
+
+
 @pytest.fixture(scope="module")
 def used_service(tmp_path_factory, bundles):
     """A service that somebody enrolls at, identifies and verifies with, rightly and wrongly."""
@@ -88,6 +96,7 @@ def used_service(tmp_path_factory, bundles):
     def use():
         take = 0
         with service.client() as client:
+            client.post("/enroll/bulk", content="\n".join(crowd()))
             while not stop.is_set():
                 take += 1
                 for character in range(3):

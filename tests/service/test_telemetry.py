@@ -4,13 +4,17 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
+import threading
 import time
+from dataclasses import fields
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.problems import slugs
+from service.routes import templates
 from service.telemetry import GalleryState, ServedComparator, Telemetry
 
 INK = ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")
@@ -71,6 +75,16 @@ def test_a_request_is_counted_under_its_route_and_status() -> None:
     assert value(seen, "kindred_http_request_body_bytes_sum", **by_route) == 2000
 
 
+def test_routes_that_embed_nothing_are_timed_together() -> None:
+    seen = Telemetry(routes=["/identify", "/galleries"], problems=[], comparators=[])
+
+    seen.request("/galleries", 200, seconds=0.25, body_bytes=0)
+
+    assert value(seen, "kindred_http_requests_total", route="/galleries", code="200") == 1
+    assert value(seen, "kindred_http_request_duration_seconds_count", route="_other") == 1
+    assert value(seen, "kindred_http_request_duration_seconds_count", route="/galleries") is None
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(ANY, ANY, ANY), max_size=8))
 def test_no_request_can_add_a_series(words: list[tuple[str, str, str]]) -> None:
@@ -96,21 +110,49 @@ def use_everything(telemetry: Telemetry, name: str, problem: str, outcome: str) 
     telemetry.verified(name, match=True)
     telemetry.galleries([GalleryState(name, 1, 1, 1, 0.05, 0.5, 100)])
     telemetry.store_write(name, 0.1)
+    telemetry.feedback(name, outcome)
+    telemetry.drift(name, 0.1, 0.2, 500)
+    telemetry.canary_wrong(name)
     telemetry.evaluated(outcome, 0.1)
     telemetry.ready_reasons([name])
 
 
-def test_ten_thousand_galleries_scrape_like_two() -> None:
+def test_ten_thousand_galleries_scrape_like_twenty() -> None:
     few, many = telemetry(), telemetry()
     default = GalleryState("default", 1, 2, 3, 0.05, 0.8, 150)
-
-    few.galleries([default, GalleryState("g0", 1, 2, 3, 0.05, 0.8, 150)])
-    many.galleries([default, *(GalleryState(f"g{i}", 1, 2, 3) for i in range(9_999))])
+    for shown, count in ((few, 20), (many, 10_000)):
+        others = [GalleryState(f"g{i}", 1, 2, 3, 0.05, 0.8, 150) for i in range(count - 1)]
+        shown.galleries([default, *others])
+        for other in others:
+            shown.identified(other.name, "ink@1", "match", 0.9, 0.01)
+            shown.enrolled(other.name, "added")
+            shown.feedback(other.name, "reject")
 
     assert names(few) == names(many)
     assert value(many, "kindred_galleries") == 10_000
     assert value(many, "kindred_gallery_samples", gallery="_other") == 2 * 9_999
     assert value(many, "kindred_gallery_samples", gallery="default") == 2
+    assert value(many, "kindred_feedback_total", gallery="_other", verdict="reject") == 9_999
+
+
+def test_the_largest_service_has_no_more_than_1500_series() -> None:
+    """Of every real route and problem, four comparators and twenty galleries of their own."""
+    galleries = [f"g{i}" for i in range(20)]
+    largest = Telemetry(
+        routes=templates(),
+        problems=slugs(),
+        comparators=[ServedComparator(f"c@{i}", "sha256:ab", "CPU", "auto") for i in range(4)],
+        galleries=galleries,
+    )
+    every_promise = dict.fromkeys([field.name for field in fields(GalleryState)][4:], 0.5)
+    largest.galleries(GalleryState(name, 1, 2, 3, **every_promise) for name in galleries)
+    for route in templates():  # as clients come to be refused
+        for code in (201, 404, 422, 503):
+            largest.request(route, code, seconds=0.1, body_bytes=10)
+
+    shown = [name for name in names(largest) if name and not name.startswith("#")]
+
+    assert len(shown) <= 1500
 
 
 def test_what_cannot_be_summed_is_shown_for_listed_galleries_only() -> None:
@@ -138,6 +180,28 @@ def test_a_deleted_gallery_leaves_no_promise_behind() -> None:
 
     assert value(seen, "kindred_gallery_threshold_score", gallery="default") is None
     assert value(seen, "kindred_gallery_identities", gallery="default") == 0
+
+
+def test_a_scrape_never_meets_a_gallery_half_shown() -> None:
+    """It is made in a thread, while the gauges are being set."""
+    seen = telemetry()
+    state = GalleryState("default", 5, 6, 7, 0.05, 0.8, 150)
+    seen.galleries([state])
+    stop = threading.Event()
+
+    def set_again() -> None:
+        while not stop.is_set():
+            seen.galleries([state, GalleryState("other", 1, 1, 1)])
+
+    writer = threading.Thread(target=set_again)
+    writer.start()
+    found = [series(seen) for _ in range(20)]
+    stop.set()
+    writer.join()
+
+    by_gallery = frozenset({("gallery", "default")})
+    for name, shown in [("identities", 5), ("samples", 6), ("threshold_score", 0.8)]:
+        assert {each.get((f"kindred_gallery_{name}", by_gallery)) for each in found} == {shown}
 
 
 def test_a_probe_that_had_nothing_to_be_compared_with_enters_no_histogram() -> None:
