@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.overload import DRAWING, Clients, get, post
+from benchmarks.clients import DRAWING, Clients, get, post
 from tests.services import ROOT, Service
 
 LIVE_EVERY, VERIFY_EVERY = 0.02, 0.1  # seconds

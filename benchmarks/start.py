@@ -2,12 +2,15 @@
 
 A gallery is written into an embedded store, as an import writes it. Then the store is started, the
 gallery read from it, stowed, and taken up from the snapshot, as the service does; both are asked
-the same. Seconds are of the clock, and of the processor for this process alone.
+the same. Then `python -m service` is started over that store, without the snapshot and with it,
+until it says that it is ready. Seconds are of the clock, and of one process's processor time: this
+one's, or the service's.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -37,6 +40,7 @@ from service.redis_store import RedisIdentityStore
 from service.replica import Replica
 from service.snapshots import Snapshot, Snapshots
 from tests.bundles import make_bundle
+from tests.services import Service
 
 AT_ONCE = 400  # identities
 PROBES = 100
@@ -77,7 +81,7 @@ async def _measure_file(folder: Path, comparator: Comparator, asked: argparse.Na
     snapshots = Snapshots(folder)
     snapshots.write(Snapshot("large", comparator.digest, at, numbers, None, frozen))
     settings = GallerySettings("large", comparator.title, comparator.digest)
-    state = GalleryState(settings, datetime.now(UTC), at, *[0] * 6)
+    state = GalleryState(settings, datetime.now(UTC), at, 0, 0, 0, 0, 0, 0)
 
     async def take_up() -> None:
         found = snapshots.read("large", comparator.digest, at.lineage)
@@ -114,9 +118,32 @@ async def _measure(folder: Path, comparator: Comparator, asked: argparse.Namespa
         tell("stowing", seconds, bytes=_size(folder / "var" / "snapshots"))
         seconds, second = await _timed(load)
         assert second.resumed is not None
-        tell("with a snapshot", seconds, bit_equal=_answers(second, asked) == before, asked=PROBES)
+        equal = _answers(second, asked) == before
+        tell("with a snapshot", seconds, bit_equal=equal, probes=PROBES)
     await redis.close()
+    await asyncio.to_thread(_measure_service, folder, server.url, tell)
     await server.stop()
+
+
+def _measure_service(folder: Path, store: str, tell: Callable[..., None]) -> None:
+    for what in ("service, without a snapshot", "service, with a snapshot"):
+        if "without" in what:
+            for snapshot in (folder / "var" / "snapshots").glob("*.snapshot"):
+                snapshot.unlink()
+        service = Service(folder / "var", folder / "bundles", redis_url=store, drain_timeout=120)
+        begun = time.perf_counter()
+        ready = service.start().wait_ready(timeout=600)
+        seconds = {"wall_s": time.perf_counter() - begun, "cpu_s": _cpu(ready)}
+        with ready.client() as client:
+            tell(what, seconds, held=client.get("/galleries/large").json()["samples"])
+        service.stop()
+
+
+def _cpu(service: Service) -> float:
+    """Return the processor seconds of the service's own process until now."""
+    assert service.process is not None
+    times = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _timed(function: Callable[[], Awaitable[Any]]) -> tuple[dict[str, float], Any]:

@@ -120,7 +120,7 @@ class _Simulation:
             likeness=strangers.likeness(probes, np.where(truth < 0, whose, -1)) - common,
             truth=truth,
             samples=float(samples),
-            crowd=akin(best, trials, kinship(best, trials)).crowd(),
+            crowd=akin(best, trials, kinship(best, trials)).crowd,
         )
 
     def genuine(self, able: list[_Rows], samples: int, rng: np.random.Generator) -> Scores:

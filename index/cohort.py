@@ -1,6 +1,7 @@
 """Strangers searched against a gallery: thresholds, p-values, and how sure they are."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -108,8 +109,9 @@ class Cohort:
         high = betaincinv(hits + 1, misses, _INTERVAL[1]) if reaching < len(self) else 1.0
         return float(low), float(high)
 
+    @cached_property
     def crowd(self) -> Crowd:
-        """Return what strangers reach here, as much as each of them counts."""
+        """What strangers reach here, as much as each of them counts."""
         reached = logit(np.clip(self._falling, _SURE, 1 - _SURE))
         mean = np.average(reached, weights=self._weights)
         variance = np.average((reached - mean) ** 2, weights=self._weights)

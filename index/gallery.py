@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,7 @@ Metric = Literal["cosine", "l2", "l1"]
 UNIT_TOLERANCE = 1e-3  # what a norm may differ from 1 by and still count as a unit vector
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """One enrolled embedding's name: a key that its gallery never sees twice, and whose it is."""
 
     key: int
@@ -109,12 +108,15 @@ def checked(vectors: Embeddings, dimension: int, metric: Metric) -> Embeddings:
     rows = np.ascontiguousarray(vectors, dtype=np.float32)
     if rows.ndim != 2 or rows.shape[1] != dimension:
         raise DimensionMismatch(f"expected embeddings (n, {dimension}), got {rows.shape}")
+    off = np.zeros(len(rows), np.float32)
+    if metric == "cosine":
+        off = np.abs(np.sqrt(np.einsum("ij,ij->i", rows, rows)) - 1)
+        if (off <= UNIT_TOLERANCE).all():  # and so all are finite
+            return rows
     if not np.isfinite(rows).all():
         raise NotFinite("an embedding holds NaN or infinity")
-    if metric == "cosine" and rows.size:
-        furthest = float(np.abs(np.linalg.norm(rows, axis=1) - 1).max())
-        if furthest > UNIT_TOLERANCE:
-            raise NotUnit(f"expected norms of 1 ± {UNIT_TOLERANCE}, one is off by {furthest:.2g}")
+    if metric == "cosine":
+        raise NotUnit(f"expected norms of 1 ± {UNIT_TOLERANCE}, one is off by {off.max():.2g}")
     return rows
 
 
@@ -125,11 +127,9 @@ def checked_keys(
     keys = [reference.key for reference in references]
     if len(keys) != len(embeddings):
         raise DimensionMismatch(f"{len(keys)} references came with {len(embeddings)} embeddings")
-    seen: set[int] = set()
-    for key in keys:
-        if key in known or key in seen:
-            raise DuplicateKey(f"key {key} is already enrolled")
-        seen.add(key)
+    if len(set(keys)) < len(keys) or any(key in known for key in keys):
+        twice = next(key for i, key in enumerate(keys) if key in known or key in keys[:i])
+        raise DuplicateKey(f"key {twice} is already enrolled")
     return keys
 
 

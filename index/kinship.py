@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from index.cohort import Cohort
+from index.cohort import Cohort, Source
 from index.roster import Scores
 
 _LIKELY = 0.3  # how many standard deviations of strangers' scores kin commonly lie above them
@@ -72,6 +72,18 @@ def akin(strangers: Scores, own: Scores, kinship: float) -> Cohort:
     if len(own):
         weights[len(strangers) :] = np.clip(len(strangers) / len(own), 1, _HEAVIEST)
     return Cohort(np.concatenate([raised, own]), weights, interpolated=True)
+
+
+def judging(
+    strangers: Scores, groups: npt.NDArray[np.int64] | None, own: Scores, source: Source
+) -> tuple[Cohort, int, float]:
+    """Return what thresholds rest on, how many own trials are in it, and their kinship."""
+    if source == "gallery":
+        # Of its own kind: nobody need stand in, and whoever sent them can count.
+        return Cohort(strangers), 0, 0.0
+    values = as_the_nearest(strangers, groups)
+    raised = kinship(values, own)
+    return akin(values, own, raised), len(own), raised
 
 
 def _raised(scores: Scores, log_odds: float) -> Scores:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit, logit, logsumexp
+from scipy.special import expit, log_expit, logit
 
 from index.cohort import Crowd
 from index.gallery import Embeddings, Metric, distances
@@ -82,25 +83,30 @@ class PosteriorModel:
 
     def shares(
         self,
-        listed: Sequence[float],
+        listed: Sequence[Sequence[float]],
         everybody: Scores,
         samples: float,
-        likeness: float,
+        likeness: Scores,
         crowd: Crowd,
         prior_known: float = 0.5,
-    ) -> list[float]:
-        """Return the posterior of each identity listed, by its score, and last that of nobody.
+    ) -> list[list[float]]:
+        """Return for each of n probes the posteriors of those listed, and last that of nobody.
 
-        `everybody` (N,) are the scores of all identities in any order, `samples` is the mean
-        number of samples of one, `likeness` the probe's to strangers beyond what is common, and
-        `crowd` what strangers reach in this gallery. Those of all N and of nobody sum to 1.
+        `listed` are their scores, `everybody` (n, N) those of all identities in any order,
+        `samples` is the mean number of samples of one, `likeness` (n,) the probe's to strangers
+        beyond what is common, and `crowd` what strangers reach in this gallery. Those of all N
+        and of nobody sum to 1, and do not depend on the other probes.
         """
-        known = _Known(_logits(np.sort(everybody)[None]), np.array([likeness]), samples, crowd)
+        known = _Known(_logits(np.sort(everybody, axis=1)), likeness, samples, crowd)
         parameters = np.array([getattr(self, name) for name in _PARAMETERS])
         slope, among = known.among(parameters)
-        odds = float(known.odds(parameters, among)[0] + logit(prior_known))
-        each = expit(odds) * np.exp(slope * _logits(np.array(listed)) - among[0])
-        return [*each.tolist(), float(expit(-odds))]
+        odds = known.odds(parameters, among) + logit(prior_known)
+        counts = [len(each) for each in listed]
+        logits = _logits(np.fromiter(chain.from_iterable(listed), np.float64))
+        each = np.repeat(expit(odds), counts) * np.exp(slope * logits - np.repeat(among, counts))
+        shares = iter(each.tolist())
+        nobody = expit(-odds).tolist()
+        return [[*islice(shares, count), none] for count, none in zip(counts, nobody, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +207,12 @@ class _Known:
     def among(self, parameters: Scores) -> tuple[float, Scores]:
         """Return the slope of log odds, and the log of what all identities weigh (n,)."""
         slope = float(parameters[:2] @ self._of_slope())
-        return slope, logsumexp(slope * self.logits, axis=1)
+        return slope, np.logaddexp.reduce(slope * self.logits, axis=1)
 
     def odds(self, parameters: Scores, among: Scores) -> Scores:
         """Return the log odds of somebody against nobody (n,)."""
-        odds: Scores = parameters[2] * among - self._of_nobody() @ parameters[3:]
+        nobody = (self._of_nobody() * parameters[3:]).sum(axis=1)  # each row as if it were alone
+        odds: Scores = parameters[2] * among - nobody
         return odds
 
     def surprise(self, parameters: Scores, truth: npt.NDArray[np.int64]) -> tuple[float, Scores]:

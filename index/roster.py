@@ -13,6 +13,7 @@ from index.gallery import Embeddings, Gallery, Reference, UnknownKey, distances
 
 Rule = Literal["max", "mean", "centroid", "knn"]
 Scores = npt.NDArray[np.float64]
+_BLOCK = 4096  # identities whose centroids are worked out at once
 Score = Callable[[Scores], Scores]  # distances of any shape → scores, never rising with distance
 
 
@@ -160,17 +161,26 @@ class Roster:
 
     def scores(self, probes: Embeddings, identities: Sequence[str], rule: Rule) -> Scores:
         """Return the score of every probe for each of these identities (n, m)."""
+        rows, counts = self.rows(identities, rule)
         if rule == "centroid":
-            rows = self.centroids.embeddings([self._centroid[identity] for identity in identities])
             return self.score(probes, rows)
-        keys = [key for identity in identities for key in self._samples[identity]]
-        counts = np.array([len(self._samples[identity]) for identity in identities])
         # References by probes, so that an identity's rows lie together and reduce fast.
-        far = distances(self.embeddings(keys), probes, self._references.metric)
+        far = distances(rows, probes, self._references.metric)
         if rule == "max":
             nearest = np.minimum.reduceat(far, np.cumsum(counts) - counts, axis=0)
             return self.score_at(nearest.T)
         return means(self.score_at(far), counts).T
+
+    def rows(
+        self, identities: Sequence[str], rule: Rule
+    ) -> tuple[Embeddings, npt.NDArray[np.int64]]:
+        """Return what a rule compares of these identities, and how many rows are of each."""
+        if rule == "centroid":
+            keys = [self._centroid[identity] for identity in identities]
+            return self.centroids.embeddings(keys), np.ones(len(keys), np.int64)
+        samples = [self._samples[identity] for identity in identities]
+        counts = np.array(list(map(len, samples)), np.int64)
+        return self.embeddings(list(chain.from_iterable(samples))), counts
 
     def oldest(self, identity: str) -> int:
         """Return the smallest key of an identity's references."""
@@ -183,7 +193,7 @@ class Roster:
             return None
         rows = self.embeddings([held_out, *others])
         if rule == "centroid":
-            return self.score(rows[:1], self._centre(rows[1:])[None]).item()
+            return self.score(rows[:1], self._centres(rows[1:], [len(others)])).item()
         scores = self.score(rows[:1], rows[1:])
         return float(scores.max() if rule == "max" else scores.mean())
 
@@ -195,11 +205,14 @@ class Roster:
         """Return the scores at these distances."""
         return self._score(distances.astype(np.float64))
 
-    def sample_scores(self, probe: Embeddings, identity: str) -> list[tuple[int, float]]:
-        """Return the identity's references with their scores for one probe (d,), best first."""
-        keys = self._samples[identity]
-        scores = self.score(probe[None], self.embeddings(keys))[0].tolist()
-        return sorted(zip(keys, scores, strict=True), key=lambda sample: (-sample[1], sample[0]))
+    def sample_scores(
+        self, probe: Embeddings, identities: Sequence[str], k: int
+    ) -> list[list[tuple[int, float]]]:
+        """Return each identity's best k references with their scores for one probe (d,)."""
+        keys = [self._samples[identity] for identity in identities]
+        scores = iter(self.score(probe[None], self.embeddings(list(chain(*keys))))[0].tolist())
+        samples = [[(key, next(scores)) for key in each] for each in keys]
+        return [sorted(each, key=lambda one: (-one[1], one[0]))[:k] for each in samples]
 
     def _changed(self, identities: Iterable[str]) -> list[str]:
         changed = list(dict.fromkeys(identities))
@@ -221,18 +234,25 @@ class Roster:
             self._centroid.pop(name, None)
         here = [name for name in identities if name in self._samples]
         self._centroid.update((name, self.oldest(name)) for name in here)
-        samples = [self.embeddings(self._samples[name]) for name in here]
-        means = np.array([self._centre(rows) for rows in samples], dtype=np.float32)
-        rows = means.reshape(len(here), centroids.dimension)
-        centroids.add([Reference(self._centroid[name], name) for name in here], rows)
+        for names in (here[i : i + _BLOCK] for i in range(0, len(here), _BLOCK)):
+            keys = [self._samples[name] for name in names]
+            rows = self.embeddings(list(chain.from_iterable(keys)))
+            centres = self._centres(rows, list(map(len, keys)))
+            centroids.add([Reference(self._centroid[name], name) for name in names], centres)
 
-    def _centre(self, rows: Embeddings) -> Embeddings:
-        """Return the mean of embeddings (n, d), made unit again for cosine (d,)."""
-        exact = rows.astype(np.float64)
-        mean = exact.mean(axis=0)
+    def _centres(self, rows: Embeddings, counts: Sequence[int]) -> Embeddings:
+        """Return the mean of each group of embeddings, made unit again for cosine (g, d).
+
+        The first `counts[0]` rows are the first group's. A group's mean is the same to the last
+        bit whatever other groups there are.
+        """
+        exact, sizes = rows.astype(np.float64), np.array(counts)
+        centres = means(exact, sizes)
         if self._references.metric == "cosine":
-            norm = np.linalg.norm(mean)
+            norms = np.sqrt(np.square(centres).sum(axis=1, keepdims=True))
+            oldest = exact[np.cumsum(sizes) - sizes]
             # Opposite samples have no direction in common: the oldest speaks for them.
-            mean = mean / norm if norm > np.finfo(np.float32).eps else exact[0]
-        centroid: Embeddings = mean.astype(np.float32)
-        return centroid
+            common = norms > np.finfo(np.float32).eps
+            centres = np.where(common, centres / np.where(common, norms, 1), oldest)
+        rounded: Embeddings = centres.astype(np.float32)
+        return rounded

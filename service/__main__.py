@@ -28,6 +28,10 @@ from service.protocol import BoundedProtocol
 from service.settings import Settings
 
 SPARE_FILES = 200  # descriptors for other things than connections
+AT_ONCE = 16
+"""Connections that are taken up in one turn of the event loop. Of libuv it is one for each socket
+that listens, and a turn is long where there is much to do: those that come new would wait longest.
+"""
 CUT_OFF = 0.5
 """Seconds to answer those that are cut off, and as many to end what serves the service."""
 
@@ -73,7 +77,7 @@ async def _serve(settings: Settings) -> None:
         server = _Server(config, app, entrance, settings.drain_delay, settings.drain_timeout)
         host, port = listener.getsockname()[:2]
         log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=[listener, *(listener.dup() for _ in range(AT_ONCE - 1))])
 
 
 class _Server(uvicorn.Server):

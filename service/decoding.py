@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-import socket
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Self, TypeVar
+from itertools import zip_longest
+from typing import Self
 
 import structlog
 
@@ -22,17 +22,25 @@ from models_store import (
     WrongModality,
 )
 from models_store.manifest import ImageInput
-from service.decoder import ANSWER, READY, REQUEST, Outcome, Task, describe, unpack
+from service.decoder import SAMPLE, Outcome, Task, describe, unpack
+from service.template import Result, Seat, Template
 
 A_CORE = 4
-"""Decoders for each core where no number is set; a request has at most as many as there are cores,
-so that no single one takes them all. They are forked when they are needed, and share memory."""
+"""Decoders for each core where no number is set; they are forked when needed, and share memory."""
 
 MOST = 32
-BUFFER = 2**20  # bytes of an answer that may wait to be read
+SMALL = 2**14
+"""Bytes of a sample that is decoded together with others: to wake a process would cost more."""
+
+TOGETHER = 16
+"""Samples that a decoder is given at a time, and twice as many as one request has among them."""
+
+SOON = 0.05
+"""Processor seconds that all of them may take; if it is not enough, each is decoded alone."""
+
 LOSSES = {signal.SIGPROF: "slow", signal.SIGALRM: "hung", signal.SIGKILL: "killed"}
 
-T = TypeVar("T")
+_Waiting = tuple[bytes, asyncio.Future[Result | None]]
 
 log = structlog.get_logger("kindred.decoding")
 
@@ -40,9 +48,13 @@ log = structlog.get_logger("kindred.decoding")
 class Decoders:
     """Decodes the samples of every comparator in processes of their own.
 
-    At most `at_once` of them (0: as many as suit the machine), each of which may take so many
-    processor `seconds` and bytes of `memory` for one sample. `on_loss` is told of each that ended
-    in the middle of one: `slow`, `hung`, `killed` or `crashed`.
+    Small samples that come at the same time are decoded together, by as many decoders as there
+    are cores. Large ones, and those that were not back soon, are decoded one by one, by others:
+    who sends what takes long, or breaks its decoder, keeps the rest waiting for a moment only.
+
+    There are at most `at_once` decoders (two at least; 0: as many as suit the machine), each of
+    which may take so many processor `seconds` and bytes of `memory` for a sample. `on_loss` is
+    told of each that ended in the middle of one: `slow`, `hung`, `killed` or `crashed`.
     """
 
     def __init__(
@@ -54,40 +66,42 @@ class Decoders:
         memory: int = 64 * 2**20,
         on_loss: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        cores = os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
         at_once = at_once or min(MOST, A_CORE * cores)
-        self._share = max(1, min(cores, at_once // 2))
+        self._share = max(1, min(cores, at_once // 2))  # that one request has, of each kind
         self._seconds = seconds
-        self._memory = memory
         self._on_loss = on_loss
         sides = [(c, side) for c in comparators.values() for side in c.manifest.encoders]
         self._numbers = {(c.title, side): number for number, (c, side) in enumerate(sides)}
-        self._told = describe(
-            [(c.manifest.encoders[side].input, c.limits, c.assets) for c, side in sides]
+        self._template = Template(
+            describe([(c.manifest.encoders[side].input, c.limits, c.assets) for c, side in sides]),
+            memory,
         )
-        self._seats: asyncio.LifoQueue[_Seat] = asyncio.LifoQueue()  # the last used is the warmest
-        for _ in range(at_once):
-            self._seats.put_nowait(_Seat())
-        self._ready = asyncio.Event()
-        self._control: socket.socket
-        self._template: asyncio.subprocess.Process
+        self._quick = [Seat(self._template, min(SOON, seconds)) for _ in range(self._share)]
+        self._waiting: deque[_Waiting] = deque()
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._seats: asyncio.LifoQueue[Seat] = asyncio.LifoQueue()  # the last used is the warmest
+        for _ in range(max(1, at_once - self._share)):
+            self._seats.put_nowait(Seat(self._template, seconds))
         self._keeper: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
         """Start the process that decoders are forked from; it ends with this one."""
-        await self._start()
-        self._keeper = asyncio.create_task(self._keep())
+        await self._template.start()
+        self._keeper = asyncio.create_task(self._template.keep())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End every decoder."""
-        self._keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._keeper
+        for task in (self._keeper, *self._at_work):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         while not self._seats.empty():
-            self._seats.get_nowait().leave()
-        self._stop()
-        await self._template.wait()
+            self._quick.append(self._seats.get_nowait())
+        for seat in self._quick:
+            seat.leave()
+        await self._template.end()
 
     async def prepare(
         self, comparator: Comparator, side: Side, samples: Sequence[Sample]
@@ -97,71 +111,130 @@ class Decoders:
         That is Undecodable, SampleOutOfBounds, Degenerate or WrongModality.
         """
 
-        async def one(sample: Sample) -> Windows | Exception:
+        def content_of(sample: Sample) -> bytes | Exception:
             try:
-                content = comparator.content_of(sample, side)
-                return unpack(await self._decode(Task.PREPARE, number, content))
-            except (Undecodable, SampleOutOfBounds, Degenerate, WrongModality) as error:
+                return comparator.content_of(sample, side)
+            except WrongModality as error:
                 return error
 
         number = self._numbers[comparator.title, side]
-        return await _shared(one, samples, self._share)
+        contents = [content_of(sample) for sample in samples]
+        found = await self._decode(Task.PREPARE, number, contents)
+        return [one if isinstance(one, Exception) else unpack(one) for one in found]
 
     async def pictures(
         self, comparator: Comparator, samples: Sequence[Sample]
     ) -> list[bytes | None]:
         """Return a thumbnail of each sample that is an image of side a, as PNG."""
-
-        async def one(sample: Sample) -> bytes | None:
-            try:
-                return await self._decode(Task.PICTURE, number, sample.content)
-            except (Undecodable, SampleOutOfBounds):
-                return None
-
         if not isinstance(comparator.manifest.encoders["a"].input, ImageInput):
             return [None] * len(samples)
         number = self._numbers[comparator.title, "a"]
-        return await _shared(one, samples, self._share)
+        found = await self._decode(Task.PICTURE, number, [sample.content for sample in samples])
+        return [None if isinstance(one, Exception) else bytes(one) for one in found]
 
-    async def _decode(self, task: Task, number: int, content: bytes) -> bytes:
-        request = REQUEST.pack(task, number, len(content)) + content
-        outcome, payload = await self._ask(request)
-        match outcome:
-            case Outcome.DONE:
-                return payload
-            case Outcome.OUT_OF_BOUNDS:
-                raise SampleOutOfBounds(payload.decode())
-            case Outcome.UNDECODABLE:
-                raise Undecodable(payload.decode())
-            case Outcome.DEGENERATE:
-                raise Degenerate(payload.decode())
-            case Outcome.LOST:
-                raise self._loss(payload[0])
-        log.error("defect", error=payload.decode())
-        raise Undecodable("expected a sample that decodes")
+    async def preview(self, comparator: Comparator, side: Side, sample: Sample) -> bytes:
+        """Return a picture of an image or a sound, as PNG; raise what `prepare` returns."""
+        number = self._numbers[comparator.title, side]
+        [found] = await self._decode(Task.PREVIEW, number, [comparator.content_of(sample, side)])
+        if isinstance(found, Exception):
+            raise found
+        return bytes(found)
 
-    async def _ask(self, request: bytes) -> tuple[int, bytes]:
-        """Return what a decoder answers, or what is said of its end.
+    async def _decode(
+        self, task: Task, number: int, contents: Sequence[bytes | Exception]
+    ) -> list[memoryview | Exception]:
+        """Return what a task makes of each content, or why nothing; what failed stays so."""
+        some = TOGETHER // 2
+        found = [one if isinstance(one, Exception) else memoryview(b"") for one in contents]
+        asked = [(i, one) for i, one in enumerate(contents) if isinstance(one, bytes)]
+        slices = iter([asked[start : start + some] for start in range(0, len(asked), some)])
+
+        async def work() -> None:
+            for each in slices:
+                samples = [SAMPLE.pack(task, number, len(one)) + one for _, one in each]
+                soon = [self._soon(one) if len(one) <= SMALL else None for one in samples]
+                for (i, _), sample, coming in zip(each, samples, soon, strict=True):
+                    result = await coming if coming else None
+                    found[i] = self._read(*(result or await self._alone(sample)))
+
+        if len(asked) <= some:
+            await work()
+        else:
+            await asyncio.gather(*(work() for _ in range(self._share)))
+        return found
+
+    def _soon(self, sample: bytes) -> "asyncio.Future[Result | None]":
+        """Return what will have become of a sample together with others; None if not soon."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Result | None] = loop.create_future()
+        self._waiting.append((sample, result))
+        if self._quick:
+            task = loop.create_task(self._serve(self._quick.pop()))
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+        return result
+
+    async def _serve(self, seat: Seat) -> None:
+        """Have a seat's decoder decode until nothing waits: whatever came meanwhile, together."""
+        while batch := self._next_batch():
+            found: list[Result] = []
+            try:
+                found = await seat.ask([sample for sample, _ in batch])
+            except (EOFError, OSError):
+                seat.leave()
+            finally:
+                if found and found[0][0] == Outcome.LOST:
+                    found = []
+                for (_, result), one in zip_longest(batch, found):
+                    if not result.done():
+                        result.set_result(one)
+        self._quick.append(seat)
+
+    def _next_batch(self) -> list[_Waiting]:
+        size = min(TOGETHER, -(-len(self._waiting) // self._share))
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < size:
+            sample, result = self._waiting.popleft()
+            if not result.done():  # its client has left
+                batch.append((sample, result))
+        return batch
+
+    async def _alone(self, sample: bytes) -> Result:
+        """Return what becomes of a sample in a decoder that has nothing else to do.
 
         One that ends without a word did so with its template: another is asked, once.
         """
         for _ in range(2):
             seat = await self._seats.get()
             try:
-                outcome, payload = await seat.ask(request, self._fork)
+                (result,) = await seat.ask([sample])
             except (EOFError, OSError):
                 seat.leave()
                 await asyncio.sleep(0.1)  # until it is noticed that the template is gone
-                continue
             except BaseException:
                 seat.leave()  # or the rest of this answer would be taken for the next
                 raise
+            else:
+                return result
             finally:
                 self._seats.put_nowait(seat)
-            if outcome == Outcome.LOST:
-                seat.leave()
-            return outcome, payload
-        return Outcome.LOST, bytes([signal.SIGKILL])
+        return Outcome.LOST, memoryview(bytes([signal.SIGKILL]))
+
+    def _read(self, outcome: int, payload: memoryview) -> memoryview | Exception:
+        if outcome == Outcome.DONE:
+            return payload
+        if outcome == Outcome.LOST:
+            return self._loss(payload[0])
+        said = bytes(payload).decode()
+        match outcome:
+            case Outcome.OUT_OF_BOUNDS | Outcome.OUT_OF_MEMORY:
+                return SampleOutOfBounds(said)
+            case Outcome.UNDECODABLE:
+                return Undecodable(said)
+            case Outcome.DEGENERATE:
+                return Degenerate(said)
+        log.error("defect", error=said)
+        return Undecodable("expected a sample that decodes")
 
     def _loss(self, number: int) -> Exception:
         reason = LOSSES.get(number, "crashed")  # type: ignore[call-overload]
@@ -172,106 +245,3 @@ class Decoders:
                 f"expected a sample that is decoded in {self._seconds:g} s of processor time"
             )
         return Undecodable("expected a sample that does not end who decodes it")
-
-    async def _fork(self) -> socket.socket:
-        """Return a channel to a new decoder."""
-        await self._ready.wait()
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                socket.send_fds(self._control, [b"+"], [theirs.fileno()])
-        except OSError:
-            ours.close()
-            raise
-        return ours
-
-    async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._control, theirs = socket.socketpair()
-        self._control.setblocking(False)  # noqa: FBT003 - the library has it so
-        with theirs:
-            self._template = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "service.decoder"),
-                *(str(os.getpid()), str(self._seconds), str(self._memory)),
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                env=_environment(),
-            )
-        with suppress(OSError):
-            await loop.sock_sendall(self._control, self._told)
-            if await loop.sock_recv(self._control, len(READY)):
-                self._ready.set()
-                return
-        self._stop()
-        raise ChildProcessError("the template of the decoders did not start")
-
-    async def _keep(self) -> None:
-        """Start the template again whenever it ends, and as often as it takes."""
-        while True:
-            status = await self._template.wait()
-            self._ready.clear()
-            log.error("the decoders' template ended, and is started again", status=status)
-            self._control.close()
-            with suppress(ChildProcessError):
-                await self._start()
-            await asyncio.sleep(0.1)
-
-    def _stop(self) -> None:
-        self._control.close()
-        with suppress(ProcessLookupError):
-            self._template.kill()
-
-
-class _Seat:
-    """Where one decoder works at a time; it comes when it is first asked."""
-
-    def __init__(self) -> None:
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def ask(
-        self, request: bytes, fork: Callable[[], Awaitable[socket.socket]]
-    ) -> tuple[int, bytes]:
-        """Return the outcome and what follows it; raise EOFError or OSError if nothing comes."""
-        if self._streams is None:
-            self._streams = await asyncio.open_unix_connection(sock=await fork(), limit=BUFFER)
-        reader, writer = self._streams
-        writer.write(request)
-        outcome, length = ANSWER.unpack(await reader.readexactly(ANSWER.size))
-        return outcome, await reader.readexactly(length)
-
-    def leave(self) -> None:
-        """Let the decoder go: it ends when it finds its channel closed."""
-        if self._streams is not None:
-            self._streams[1].transport.abort()
-            self._streams = None
-
-
-async def _shared(
-    task: Callable[[Sample], Awaitable[T]], samples: Sequence[Sample], share: int
-) -> list[T]:
-    """Return what a task makes of each sample, at most `share` of them at a time."""
-    if len(samples) == 1:
-        return [await task(samples[0])]
-    found: dict[int, T] = {}
-    waiting = iter(enumerate(samples))
-
-    async def work() -> None:
-        for i, sample in waiting:
-            found[i] = await task(sample)
-
-    await asyncio.gather(*(work() for _ in range(min(share, len(samples)))))
-    return [found[i] for i in range(len(samples))]
-
-
-def _environment() -> Mapping[str, str]:
-    """Return what decoders may know of our environment: where code lies, and no key."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",  # no threads in a process that forks
-        "MALLOC_MMAP_THRESHOLD_": str(2**18),  # what one sample took, the next may take again
-        "LC_ALL": "C.UTF-8",
-    }

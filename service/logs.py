@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 ROOM = 2**20  # bytes that may wait in a pipe for its reader
 A_MOMENT = 10  # milliseconds that the rest of a long line may wait to be taken
 
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C
 
 
@@ -60,11 +61,17 @@ def request_line(
         "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None,
     }
     failed = status >= 500 and status != 503  # a 503 is a polite refusal
-    structlog.stdlib.get_logger("kindred.requests").log(
-        logging.ERROR if failed else logging.INFO,
-        "request",
-        **{name: value for name, value in fields.items() if value is not None},
-    )
+    level = logging.ERROR if failed else logging.INFO
+    logger = logging.getLogger("kindred.requests")
+    if not logger.isEnabledFor(level):
+        return
+    name = logging.getLevelName(level).lower()
+    event: EventDict = {"event": "request", "logger": logger.name, "level": name}
+    event.update({name: value for name, value in fields.items() if value is not None})
+    # As structlog would, by way of `logging`, but that costs as much as a good deal of a request.
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Unblocked):
+            handler.write(handler.rendered(_STAMP(logger, name, event)))
 
 
 def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
@@ -78,7 +85,7 @@ def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMP,
         _without_messages,
     ]
     structlog.configure(
@@ -90,16 +97,16 @@ def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = _Unblocked(sys.stdout)
+    render = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    handler = _Unblocked(sys.stdout, render)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer()
-                if json
-                else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
     root = logging.getLogger()
@@ -122,8 +129,9 @@ class _Unblocked(logging.StreamHandler[TextIO]):
 
     dropped = 0
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, render: Processor) -> None:
         super().__init__(stream)
+        self._render = render
         self._poll: select.poll | None = None
         self._torn = False  # whether a line was written in part
         try:
@@ -135,13 +143,25 @@ class _Unblocked(logging.StreamHandler[TextIO]):
         with suppress(OSError):  # it is no pipe, or may not be larger
             fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, ROOM)
 
+    def rendered(self, event: EventDict) -> str:
+        """Return an event as a line."""
+        return str(self._render(None, event["level"], event))
+
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line, or count it."""
+        try:
+            self.write(self.format(record))
+        except Exception:  # noqa: BLE001 - as the library has it
+            self.handleError(record)
+
+    def write(self, text: str) -> None:
         """Write a line, or count it."""
         if self._poll is None:
-            super().emit(record)
+            self.stream.write(text + self.terminator)
+            self.flush()
             return
         try:
-            line = self.format(record).encode() + b"\n"
+            line = text.encode() + b"\n"
             line = b"\n" + line if self._torn else line
             for start in range(0, len(line), select.PIPE_BUF):
                 if not self._poll.poll(0 if start == 0 else A_MOMENT):
@@ -152,8 +172,6 @@ class _Unblocked(logging.StreamHandler[TextIO]):
             self._torn = False
         except OSError:
             _Unblocked.dropped += 1  # nobody reads it
-        except Exception:  # noqa: BLE001 - as the library has it
-            self.handleError(record)
 
 
 def take_dropped() -> int:

@@ -30,9 +30,12 @@ MODEL = PosteriorModel(
 CROWD = Crowd(mean=float(np.log(2)), variance=1.0)
 
 
-def shares(*scores: float, model: PosteriorModel = MODEL, **known: object) -> list[float]:
-    given = {"samples": 1, "likeness": 0, "crowd": CROWD} | known
-    return model.shares(scores, np.array(scores), **given)
+def shares(
+    *scores: float, model: PosteriorModel = MODEL, likeness: float = 0, **known: object
+) -> list[float]:
+    given = {"samples": 1, "likeness": np.array([likeness]), "crowd": CROWD} | known
+    (found,) = model.shares([scores], np.array([scores]), **given)
+    return found
 
 
 def test_a_hand_worked_example():
@@ -103,10 +106,25 @@ def test_the_shares_of_everybody_and_nobody_sum_to_one(scores, prior):
 
 
 def test_only_who_is_listed_is_told_and_everybody_counts_in_any_order():
-    few = MODEL.shares([0.75], np.array([0.5, 0.75]), 1, 0, CROWD)
+    alike = np.zeros(1)
+
+    (few,) = MODEL.shares([[0.75]], np.array([[0.5, 0.75]]), 1, alike, CROWD)
 
     assert few == pytest.approx([3 / 6, 2 / 6])
-    assert few == MODEL.shares([0.75], np.array([0.75, 0.5]), 1, 0, CROWD)
+    assert [few] == MODEL.shares([[0.75]], np.array([[0.75, 0.5]]), 1, alike, CROWD)
+
+
+def test_probes_asked_about_together_get_to_the_last_bit_what_each_gets_alone():
+    rng = np.random.default_rng(2)
+    everybody, alike = rng.random((7, 30)), rng.normal(size=7)
+    listed = [row[: 1 + i].tolist() for i, row in enumerate(everybody)]
+
+    together = MODEL.shares(listed, everybody, 2.0, alike, CROWD, 0.3)
+
+    for i in range(7):
+        one = slice(i, i + 1)
+        alone = MODEL.shares(listed[one], everybody[one], 2.0, alike[one], CROWD, 0.3)
+        assert alone == together[one]
 
 
 def test_it_covers_only_the_rule_and_the_sizes_it_was_fitted_on():
@@ -173,10 +191,8 @@ def test_the_surprise_is_that_of_the_posterior_stated():
     truth = np.array([2, 0, -1, -1])
     at = np.array([getattr(MODEL, name) for name in _PARAMETERS])
 
-    stated = [
-        MODEL.shares(own, own, 2.0, alike, CROWD)[right]
-        for own, alike, right in zip(scores, likeness.tolist(), truth, strict=True)
-    ]
+    found = MODEL.shares(scores.tolist(), scores, 2.0, likeness, CROWD)
+    stated = [own[right] for own, right in zip(found, truth, strict=True)]
 
     known = _Known(logit(scores), likeness, 2.0, CROWD)
     assert known.surprise(at, truth)[0] == pytest.approx(-np.log(stated).mean())

@@ -72,6 +72,25 @@ def test_centroids_are_there_only_once_they_are_kept():
 def test_samples_are_listed_best_first_with_ties_to_the_smaller_key():
     roster = enrolled(ada=[40, 20, 40], bob=[0])
 
-    samples = roster.sample_scores(on_circle(0)[0], "ada")
+    bobs, adas = roster.sample_scores(on_circle(0)[0], ["bob", "ada"], 2)
 
-    assert [(key, round(score, 3)) for key, score in samples] == [(1, 0.8), (0, 0.6), (2, 0.6)]
+    assert [(key, round(score, 3)) for key, score in adas] == [(1, 0.8), (0, 0.6)]
+    assert [(key, round(score, 3)) for key, score in bobs] == [(3, 1.0)]
+
+
+def test_a_centroid_is_the_same_to_the_last_bit_alone_and_among_all():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((40, 24)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    references = [Reference(i, f"id {i % 7}") for i in range(40)]
+    at_once, by_and_by = (
+        Roster(lambda: NumpyGallery(24, "cosine"), np.negative) for _ in range(2)
+    )
+
+    at_once.enroll(references, rows)
+    at_once.keep_centroids()
+    by_and_by.keep_centroids()
+    for reference, row in zip(references, rows, strict=True):
+        by_and_by.enroll([reference], row[None])
+
+    np.testing.assert_array_equal(at_once.all_centroids(), by_and_by.all_centroids())
