@@ -16,6 +16,7 @@ Reason = Literal[
     "below-threshold",  # unknown
     "no-identity-stands",  # unknown by knn: no identity has a mean score of .5
     "empty-gallery",  # unknown: nobody is enrolled
+    "rejected-before",  # unknown: of a probe like this one it was said that it is not them
 ]
 
 
@@ -100,16 +101,21 @@ def decide(
     ranking: list[Ranked],
     shares: list[float] | None,
     samples: list[list[tuple[int, float]]],
+    *,
+    rejected: bool = False,
 ) -> Identification:
     """Decide on one probe, given who comes closest, best first, and each one's share, nobody last.
 
-    As many candidates are listed as have their samples given.
+    As many candidates are listed as have their samples given. The first is not named if it is
+    `rejected`; neither is the second then, who is less alike.
     """
     first = ranking[0] if ranking else None
     second = ranking[1] if len(ranking) > 1 else None
     missed = terms.expected_fnir
     unknown_posterior = shares[-1] if shares else None if first else 1.0
     outcome, reason = _outcome(terms, first, shares)
+    if rejected and outcome != "unknown":
+        outcome, reason = "unknown", "rejected-before"
     cohort = terms.cohort
     return Identification(
         outcome=outcome,

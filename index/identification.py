@@ -8,24 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from index.best_scores import BestScores
+from index.canaries import judge_apart
 from index.cohort import Cohort, Source, TargetUnresolvable
-from index.decision import Evidence, Identification, Terms, decide
+from index.decision import Evidence, Identification, Outcome, Terms, decide
 from index.doubts import MOST_KNOWN, Doubts, unlikeness
 from index.doubts import TARGET_FPIR as DOUBTFUL_FPIR
 from index.frozen import Frozen, FrozenSearch
 from index.fusion import CHOICES, ENOUGH, clearly_best
 from index.gallery import Embeddings, Gallery, Reference, checked
-from index.kinship import akin, as_the_nearest, kinship
+from index.kinship import judging
 from index.leave_one_out import TRIALS, LeaveOneOut
 from index.miss_rate import GenuineScores, expected_fnir
 from index.operating_curve import CurvePoint, OperatingCurve
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
 from index.ranking import Ranked, rank
 from index.readers_writer import ReadersWriterLock
+from index.rejections import rejected
 from index.roster import Roster, Rule, Score
 
 DEFAULT_TARGET_FPIR = 0.05
 _FEWEST_STRANGERS = 20  # that tell what strangers reach in a gallery
+_MOST_SETTLED = 64  # ways to ask that are remembered until the next change
 
 Measured = tuple[PosteriorModel | None, GenuineScores | None]
 """What a rule's scores are worth, as far as it was measured."""
@@ -73,12 +76,37 @@ class Identifier:
         self._measured = self._calibrated
         self._measure_likeness(strangers)
         self._searches: dict[Rule, tuple[BestScores, LeaveOneOut]] = {}
+        self._settled: dict[tuple[Rule, float | None, float | None], Terms] = {}
+        self._rejections: dict[str, Embeddings] = {}
         self._lock = ReadersWriterLock()
 
     @property
     def identities(self) -> int:
         """How many identities are enrolled."""
         return len(self._roster)
+
+    def similar(self, identity: str, top: int) -> list[tuple[str, float]]:
+        """Return who is most like an identity: others, each with the best score of its samples.
+
+        Nobody is where references are not compared with each other, or the identity has none.
+        """
+        self.prepare()
+        with self._lock.reading():
+            keys = self._roster.keys.get(identity, [])[-MOST_KNOWN:]
+            if not self._trials or not keys:
+                return []
+            probes = self._roster.embeddings(keys)
+            best: dict[str, float] = {}
+            for ranking in rank(self._roster, probes, self._deciding(), top + 1):
+                for each in ranking:
+                    if each.identity != identity:
+                        best[each.identity] = max(each.score, best.get(each.identity, 0.0))
+            return sorted(best.items(), key=lambda found: (-found[1], found[0]))[:top]
+
+    def knows(self, identities: Iterable[str]) -> bool:
+        """Whether all of these are enrolled."""
+        with self._lock.reading():
+            return all(identity in self._roster for identity in identities)
 
     @property
     def samples(self) -> int:
@@ -96,6 +124,41 @@ class Identifier:
             self._follow(self._roster.forget(keys))
             for key in keys:
                 self._own_likeness.pop(key, None)
+
+    def change(
+        self, gone: Sequence[int], references: Sequence[Reference], embeddings: Embeddings
+    ) -> None:
+        """Drop references and take in others (n, d) at once, which may have keys of those dropped.
+
+        Nobody is asked in between: who is renamed is never seen to be gone.
+        """
+        with self._lock.writing():
+            changed = self._roster.forget(gone) if gone else []
+            for key in gone:
+                self._own_likeness.pop(key, None)
+            if references:
+                changed += self._roster.enroll(references, embeddings)
+            self._follow(list(dict.fromkeys(changed)))
+
+    def decide_by(self, rule: Rule, choosing: bool) -> None:  # noqa: FBT001 - called in a thread
+        """Decide by this rule from now on; with `choosing`, by the one that misses fewest."""
+        with self._lock.writing():
+            self._rule, self._choosing = rule, choosing and bool(self._trials)
+            self._chosen = None
+        self.prepare()
+
+    def reject(self, rejections: Mapping[str, Embeddings]) -> None:
+        """Have these probes (m, d) be none of each identity from now on, nor their like."""
+        with self._lock.writing():
+            self._rejections = dict(rejections)
+
+    def _is_rejected(self, probe: Embeddings, ranking: list[Ranked]) -> bool:
+        """Whether a probe (d,) is more like what was not its first candidate than like them."""
+        probes = self._rejections.get(ranking[0].identity) if ranking else None
+        if probes is None:
+            return False
+        own = self._roster.embeddings(self._roster.keys[ranking[0].identity])
+        return rejected(probe, own, probes, self._roster.references.metric)
 
     def replace_cohort(
         self,
@@ -115,6 +178,7 @@ class Identifier:
             self._groups = cohort_groups
             self._measure_likeness(strangers)
             self._chosen = None
+            self._settled.clear()
             if measured is not None:
                 calibrated = next(iter(self._calibrated.values()), (None, None))
                 as_bundled = measured[0] == calibrated[0]
@@ -154,6 +218,7 @@ class Identifier:
         the same way.
         """
         with self._lock.writing():
+            self._settled.clear()
             counts, keys = frozen.counts.tolist(), frozen.keys.tolist()
             self._roster.fill(frozen.identities, counts, keys, frozen.embeddings)
             if not searched:
@@ -208,10 +273,8 @@ class Identifier:
                     terms,
                     ranking,
                     share,
-                    [
-                        self._roster.sample_scores(probe, each.identity)[:k]
-                        for each in ranking[:top]
-                    ],
+                    self._roster.sample_scores(probe, [e.identity for e in ranking[:top]], k),
+                    rejected=self._is_rejected(probe, ranking),
                 )
                 for probe, ranking, share in zip(probes, rankings, shares, strict=True)
             ]
@@ -255,6 +318,37 @@ class Identifier:
             except TargetUnresolvable:
                 return None
 
+    def judged_apart(self, strangers: Embeddings, target_fpir: float) -> list[Outcome]:
+        """Say what becomes of strangers (n, d), none of whom bears witness in its own case.
+
+        They are searched for anew, and each is judged by the evidence in force without itself,
+        if it is in there. Where leaving it out resolves the target no more, nobody would be
+        named. Raises TargetUnresolvable where all the evidence does not resolve it.
+        """
+        strangers = self._checked(strangers)
+        self.prepare()
+        with self._lock.reading():
+            rule = self._deciding()
+            terms = self._terms(rule, target_fpir, None)
+            searched, own = self._searches[_evidence_rule(rule)]
+            evidence = (searched.values.copy(), self._groups, own.strangers.copy())
+            members, source = self._strangers
+            rankings = rank(self._roster, strangers, rule, 2)
+        rows = {member.tobytes(): row for row, member in enumerate(members)}
+        return [
+            judge_apart(
+                terms, target_fpir, ranking, *evidence, source, rows.get(stranger.tobytes())
+            )
+            for stranger, ranking in zip(strangers, rankings, strict=True)
+        ]
+
+    def tried(self) -> Embeddings:
+        """Return the samples (T, d) that the gallery is tried with, one of an identity."""
+        self.prepare()
+        with self._lock.reading():
+            own = self._searches[_evidence_rule(self._deciding())][1]
+            return self._roster.embeddings(own.held_out)
+
     def operating_curve(self, targets: Iterable[float]) -> OperatingCurve:
         """Return what identifying at each of these targets would rest on and cost now."""
         self.prepare()
@@ -297,22 +391,14 @@ class Identifier:
         """Return each probe's posteriors in the order of its ranking, nobody's last."""
         if not model:
             return [None] * len(rankings)
-        crowd = terms.cohort.crowd()
+        crowd = terms.cohort.crowd
         alike = self._likeness.likeness(probes) - self._common_likeness(terms.rule)
         everybody = self._roster.scores(
             probes, self._roster.identities, _evidence_rule(terms.rule)
         )
-        return [
-            model.shares(
-                [each.score for each in ranking],
-                scores,
-                self._samples_each,
-                own,
-                crowd,
-                prior_known,
-            )
-            for ranking, scores, own in zip(rankings, everybody, alike.tolist(), strict=True)
-        ]
+        listed = [[each.score for each in ranking] for ranking in rankings]
+        samples = self._samples_each
+        return [*model.shares(listed, everybody, samples, alike, crowd, prior_known)]
 
     def _common_likeness(self, rule: Rule) -> float:
         """Return what likeness to strangers is common here; only new samples are looked at."""
@@ -344,14 +430,19 @@ class Identifier:
 
     def _cohort(self, strangers: BestScores, own: LeaveOneOut) -> tuple[Cohort, int, float]:
         """Return what thresholds rest on, how many own trials are in it, and their kinship."""
-        if self._strangers[1] == "gallery":
-            # Of its own kind: nobody need stand in, and whoever sent them can count.
-            return Cohort(strangers.values), 0, 0.0
-        values, trials = as_the_nearest(strangers.values, self._groups), own.strangers
-        raised = kinship(values, trials)
-        return akin(values, trials, raised), len(trials), raised
+        return judging(strangers.values, self._groups, own.strangers, self._strangers[1])
 
     def _terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
+        """Return what decides, which is the same until something changes."""
+        asked = (rule, target_fpir, threshold)
+        terms = self._settled.get(asked)
+        if terms is None:
+            if len(self._settled) >= _MOST_SETTLED:
+                self._settled.clear()
+            terms = self._settled[asked] = self._settle(*asked)
+        return terms
+
+    def _settle(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
         strangers, own = self._searches[_evidence_rule(rule)]
         source = self._strangers[1]
         cohort, trials, raised = self._cohort(strangers, own)
@@ -435,6 +526,7 @@ class Identifier:
 
     def _follow(self, changed: list[str]) -> None:
         self._chosen = None
+        self._settled.clear()
         for strangers, own in self._searches.values():
             strangers.follow(self._roster, changed)
             own.follow(self._roster, changed)

@@ -105,6 +105,7 @@ def load_bundle(
                 if isinstance(encoder.input, TextInput)
             }
         ),
+        test_vectors=files[TEST_VECTORS],
         _sessions=MappingProxyType(by_side),
         _prepare=MappingProxyType(
             {
@@ -118,12 +119,21 @@ def load_bundle(
     return comparator
 
 
+def broken_promise(comparator: Comparator) -> str | None:
+    """Return in which way a loaded comparator embeds its test vectors other than it promises."""
+    try:
+        _check_test_vectors(comparator)
+    except BundleRefused as reason:
+        return str(reason)
+    return None
+
+
 def _try(comparator: Comparator, files: Mapping[str, bytes]) -> None:
     """Refuse a comparator that does not do what its files promise."""
     for side, encoder in comparator.manifest.encoders.items():
         if isinstance(encoder.input, TextInput):
             _check_vocabulary(comparator, side, encoder.input, files[encoder.input.tokenizer])
-    _check_test_vectors(comparator, files[TEST_VECTORS])
+    _check_test_vectors(comparator)
 
 
 def _check_signature(session: Session, encoder: Encoder, dimension: int) -> None:
@@ -272,8 +282,8 @@ def _unpack_inputs(side: Side, arrays: dict[str, npt.NDArray[np.generic]]) -> li
     ]
 
 
-def _check_test_vectors(comparator: Comparator, content: bytes) -> None:
-    arrays = _read_arrays(TEST_VECTORS, content)
+def _check_test_vectors(comparator: Comparator) -> None:
+    arrays = _read_arrays(TEST_VECTORS, comparator.test_vectors)
     sides: tuple[Side, ...] = ("a",) if comparator.manifest.tied else ("a", "b")
     for side in sides:
         try:

@@ -37,8 +37,8 @@ class Comparator:
 
     `cohorts` hold one embedding of each stranger as each side embeds it, float32 of shape
     (m, dimension); `cohort_groups` (m,) say which of them are of one kind, None if all are.
-    `assets` are the text files that preparation reads, by name. Sessions are safe
-    to run from several threads.
+    `assets` are the text files that preparation reads, by name, and `test_vectors` the bytes of
+    what the bundle promises to embed. Sessions are safe to run from several threads.
     """
 
     manifest: Manifest
@@ -48,6 +48,7 @@ class Comparator:
     cohort_groups: npt.NDArray[np.int64] | None
     limits: SampleLimits
     assets: Mapping[str, str]
+    test_vectors: bytes
     _sessions: Mapping[Side, Session]
     _prepare: Mapping[Side, Callable[[bytes], Windows]]
 

@@ -15,16 +15,21 @@ from starlette.exceptions import HTTPException
 from index import FaissGallery, Identifier
 from models_store import Comparator, SampleLimits, Shelf, TrialLimits, newest, open_shelf
 from service.access import Door
-from service.calibrations import of_bundle, others_of_bundle
+from service.calibrations import of_bundle, others_of_bundle, rule_of
+from service.canaries import Canaries
+from service.decisions import Decisions
 from service.decoding import Decoders
+from service.drift import Drift
 from service.durable_redis import DurableRedis
 from service.edge import Edge, tell_framework_error
+from service.edits import EditStore
 from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
 from service.embedding import Embedder
-from service.erasure import keep_rewriting
+from service.erasure import Pending, keep_rewriting
 from service.evaluating import Evaluator
 from service.evaluation_runs import EvaluationRuns
 from service.galleries import Galleries
+from service.gauges import Gauges
 from service.identities import GalleryState, IdentityStore
 from service.imports import ImportLimits
 from service.keys import Keyring
@@ -33,20 +38,18 @@ from service.migrator import Migrator
 from service.problems import slugs
 from service.quotas import Questions
 from service.recogniser import Recogniser
+from service.redis_edits import RedisEdits
 from service.redis_migrations import RedisMigrations
 from service.redis_store import RedisIdentityStore
-from service.replica import Replica
-from service.routes import Parts, console, router, templates
+from service.routes import Parts, Straight, console, router, templates
 from service.settings import Settings, split
 from service.snapshots import Snapshots
 from service.stowing import Stowage
-from service.telemetry import GalleryState as GallerySeries
 from service.telemetry import ServedComparator, Telemetry
 from service.uploads import UploadLimits
 from service.wire import complete
 
 FOLLOW_EVERY = 0.5  # seconds between two looks at what other processes changed
-SHOW_EVERY = 1.0  # seconds between two updates of the gauges
 
 log = structlog.get_logger("kindred.app")
 
@@ -60,6 +63,7 @@ def create_app(parts: Parts, door: Door, deadline: float, body_timeout: float = 
         docs_url=None,  # the framework's own pages load scripts from elsewhere
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it tells of messages
         exception_handlers={
             HTTPException: tell_framework_error,
             RequestValidationError: tell_framework_error,
@@ -69,6 +73,7 @@ def create_app(parts: Parts, door: Door, deadline: float, body_timeout: float = 
     app.state.draining = False
     app.include_router(router)
     app.include_router(console.router)
+    app.add_middleware(Straight)
     app.add_middleware(
         Edge,
         door=door,
@@ -107,7 +112,14 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         store = RedisIdentityStore(redis, kept_bytes=settings.max_kept_bytes)
         stack.push_async_callback(store.close)
-        parts = await _assemble(settings, shelf, store, RedisMigrations(redis, store), stack)
+        parts = await _assemble(
+            settings,
+            shelf,
+            store,
+            RedisMigrations(redis, store),
+            RedisEdits(redis, settings.undoable_edits, settings.max_rejections),
+            stack,
+        )
         app = create_app(
             parts,
             Door(keys, split(settings.allowed_hosts), any_host=settings.allow_keyless),
@@ -117,12 +129,32 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         galleries, telemetry = parts.recogniser.galleries, parts.telemetry
         stowage = parts.stowage
         stack.push_async_callback(stowage.close)
+        listed, pending = split(settings.metrics_galleries), Pending()
+        canaries = Canaries(
+            galleries,
+            shelf.comparators.values(),
+            listed,
+            settings.target_fpir,
+            every=settings.canary_interval,
+            on_wrong=telemetry.canary_wrong,
+        )
+        gauges = Gauges(
+            telemetry,
+            parts.recogniser,
+            stowage,
+            pending,
+            parts.drift,
+            canaries,
+            listed,
+            settings.queue_length,
+        )
         for background in (
             stowage.run(),
-            *([keep_rewriting(parts.store)] if settings.rewrite_store_log else []),
+            *([keep_rewriting(parts.store, pending)] if settings.rewrite_store_log else []),
             galleries.follow(FOLLOW_EVERY),
             parts.migrator.run(),
-            _show(app, parts, settings.queue_length),
+            gauges.keep(lambda: app.state.draining),
+            *([canaries.run()] if settings.canary_interval else []),
             telemetry.watch_event_loop(),
             keys.follow(on_read=telemetry.keys),
             *([_supervise(server)] if server else []),
@@ -137,6 +169,7 @@ async def _assemble(
     shelf: Shelf,
     store: IdentityStore,
     migrations: MigrationStore,
+    edits: EditStore,
     stack: AsyncExitStack,
 ) -> Parts:
     def threads(name: str, count: int | None = None) -> Executor:
@@ -157,7 +190,16 @@ async def _assemble(
     telemetry.bundles_refused(len(shelf.refusals))
     searchers = threads("search")
     snapshots = Snapshots(settings.data_dir.absolute() / "snapshots", telemetry.snapshot_read)
-    galleries = Galleries(store, comparators, default, new_index, searchers, snapshots)
+    galleries = Galleries(
+        store,
+        comparators,
+        default,
+        new_index,
+        searchers,
+        snapshots,
+        max_staleness=settings.max_staleness,
+        keep_samples=settings.keep_samples,
+    )
     decoders = await stack.enter_async_context(
         Decoders(
             comparators,
@@ -212,6 +254,7 @@ async def _assemble(
         store=store,
         shelf=shelf,
         telemetry=telemetry,
+        drift=Drift(comparators.values()),
         uploads=uploads,
         bulk_limit=settings.max_bulk_bytes,
         import_limit=settings.max_import_bytes,
@@ -220,6 +263,7 @@ async def _assemble(
             metadata=settings.max_metadata_bytes,
             original=settings.max_file_bytes,
             strangers=settings.max_evaluation_embeddings,
+            rejections=settings.max_rejections,
         ),
         metadata_limit=settings.max_metadata_bytes,
         evaluator=evaluator,
@@ -234,6 +278,11 @@ async def _assemble(
         evaluation_deadline=settings.evaluation_deadline,
         questions=Questions(),
         migrator=Migrator(store, migrations, recogniser, embedder, new_index),
+        edits=edits,
+        embedder=embedder,
+        decisions=Decisions(
+            settings.decisions, settings.decision_seconds, settings.decision_bytes
+        ),
     )
 
 
@@ -246,7 +295,7 @@ def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
         comparator.score,
         comparator.cohorts[probes],
         cohort_groups=comparator.cohort_groups,
-        rule=state.settings.rule or manifest.calibration_of(probes).rule,
+        rule=rule_of(comparator, state.settings),
         posterior=posterior,
         genuine=genuine,
         others=others_of_bundle(comparator, probes),
@@ -300,33 +349,6 @@ async def _supervise(server: EmbeddedRedis) -> None:
                 log.error("the embedded store had ended and was started again")
         except (DataDirInUse, StoreDidNotStart):
             log.exception("the embedded store has ended and does not start")
-
-
-async def _show(app: FastAPI, parts: Parts, queue_limit: int) -> None:
-    """Keep the gauges level with what there is."""
-    galleries, telemetry = parts.recogniser.galleries, parts.telemetry
-    while True:
-        telemetry.galleries([await _series(parts, replica) for replica in galleries.replicas])
-        for comparator, depth in parts.recogniser.queue_depths().items():
-            telemetry.queue(comparator, depth, queue_limit)
-        telemetry.store(
-            up=galleries.reachable, durable=galleries.reachable and not galleries.details
-        )
-        telemetry.ready_reasons(galleries.reasons + ["draining"] * app.state.draining)
-        await asyncio.sleep(SHOW_EVERY)
-
-
-async def _series(parts: Parts, replica: Replica) -> GallerySeries:
-    target = replica.state.settings.target_fpir or parts.recogniser.target_fpir
-    return GallerySeries(
-        replica.name,
-        replica.index.identities,
-        replica.index.samples,
-        replica.version,
-        target,
-        await asyncio.to_thread(replica.index.threshold, target),
-        replica.cohort[1],
-    )
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

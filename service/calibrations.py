@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from index import GenuineScores, PosteriorModel, PurityLaw, Rule, TargetUnresolvable
 from models_store import Comparator, Side
 from models_store.manifest import Calibration, RuleCalibration
-from service.identities import StoredCohort
+from service.identities import GallerySettings, StoredCohort
 from service.parameters import InvalidParameter
 
 Measured = tuple[PosteriorModel | None, GenuineScores | None]
@@ -21,6 +21,11 @@ log = structlog.get_logger("kindred.calibrations")
 def of_bundle(comparator: Comparator, probes: Side = "a") -> Measured:
     """Return what a bundle was measured with for probes of a side."""
     return _for_index(comparator.manifest.calibration_of(probes))
+
+
+def rule_of(comparator: Comparator, settings: GallerySettings) -> Rule:
+    """Return the rule that a gallery decides by, as long as it does not choose another."""
+    return settings.rule or comparator.manifest.calibration_of(settings.probes).rule
 
 
 def others_of_bundle(comparator: Comparator, probes: Side = "a") -> dict[Rule, Measured]:

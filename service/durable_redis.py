@@ -15,8 +15,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from service.identities import (
+    EditConflict,
     GalleryExists,
     IdempotencyKeyReused,
+    IdentityExists,
     ImportBroken,
     MigrationConflict,
     ModelMismatch,
@@ -24,14 +26,17 @@ from service.identities import (
     OriginalsFull,
     OriginalsMissing,
     OutOfStep,
+    RejectionsFull,
     StoreError,
     StoreFull,
     StoreNotReady,
     StoreReadOnly,
     StoreUnavailable,
+    UnknownEdit,
     UnknownGallery,
     UnknownIdentity,
     UnknownMigration,
+    UnknownRejection,
     UnknownSample,
 )
 from service.sentinels import SCHEME, Address, Sentinels, ToPrimary
@@ -44,6 +49,11 @@ _REFUSALS: Final[Mapping[str, type[Exception]]] = {
     "UNKNOWNGALLERY": UnknownGallery,
     "UNKNOWNIDENTITY": UnknownIdentity,
     "UNKNOWNSAMPLE": UnknownSample,
+    "UNKNOWNEDIT": UnknownEdit,
+    "UNKNOWNREJECTION": UnknownRejection,
+    "REJECTIONSFULL": RejectionsFull,
+    "IDENTITYEXISTS": IdentityExists,
+    "EDITCONFLICT": EditConflict,
     "GALLERYEXISTS": GalleryExists,
     "MODELMISMATCH": ModelMismatch,
     "IDEMPOTENCYKEYREUSED": IdempotencyKeyReused,
@@ -127,7 +137,8 @@ class DurableRedis:
             "retry": Retry(NoBackoff(), retries=0),
             "protocol": 2,
         }
-        self._sentinels = Sentinels(url, timeout) if url.startswith(f"{SCHEME}:") else None
+        named = url.startswith(f"{SCHEME}:")
+        self._sentinels = Sentinels(url, min(timeout, LOOK_EVERY)) if named else None
         if self._sentinels is None:
             self._pool = BlockingConnectionPool.from_url(url, **options)
         else:

@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-import uuid
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPMethod, HTTPStatus
+from random import getrandbits
 from time import perf_counter
 
 import structlog
@@ -40,7 +40,8 @@ from service.problems import (
     problem_of,
 )
 from service.quotas import QuotaExceeded
-from service.telemetry import OTHER, Telemetry
+from service.series import OTHER
+from service.telemetry import Telemetry
 
 BARRIER_MISSED = PROBLEMS[NotDurable].slug
 CUT_OFF = "the service stops; what was being written may or may not be kept"
@@ -172,7 +173,7 @@ class _Call:
         self._whole = False
         self.headers = Headers(scope=scope)
         asked = self.headers.get("x-request-id", "")
-        self.id = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        self.id = asked if REQUEST_ID.fullmatch(asked) else f"{getrandbits(128):032x}"
         self.started = perf_counter()
         self.body_bytes = 0
         self.received = 0.0  # seconds until the whole body was here

@@ -129,6 +129,10 @@ class Embedder:
         pairs = zip(samples, found, strict=True)
         return {i: picture for i, picture in pairs if picture is not None}
 
+    async def preview(self, comparator: Comparator, side: Side, sample: Sample) -> bytes:
+        """Return a picture of an image or a sound of a side, as PNG of at most 160 pixels."""
+        return await self._decoders.preview(comparator, side, sample)
+
     async def _prepare(
         self, comparator: Comparator, side: Side, given: Sequence[Given]
     ) -> list[Windows | Array | Exception]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 
 import structlog
 
@@ -61,7 +62,26 @@ async def receipt_of(
     )
 
 
-async def keep_rewriting(store: IdentityStore) -> None:
+class Pending:
+    """Since when some place holds bytes of what was forgotten, as those say who look there."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}  # place → of `monotonic`
+
+    def tell(self, place: str, holds: bool) -> None:  # noqa: FBT001 - it is what is told
+        """Note whether a place holds any now."""
+        if holds:
+            self._since.setdefault(place, monotonic())
+        else:
+            self._since.pop(place, None)
+
+    @property
+    def seconds(self) -> float:
+        """For how long the oldest has been waiting; 0 where nothing is."""
+        return max((monotonic() - since for since in self._since.values()), default=0.0)
+
+
+async def keep_rewriting(store: IdentityStore, pending: Pending) -> None:
     """Let the store write its append-only file anew whenever it may hold what was erased.
 
     What was erased shortly before goes along; until cancelled.
@@ -69,7 +89,9 @@ async def keep_rewriting(store: IdentityStore) -> None:
     while True:
         rest = EVERY
         try:
-            if await store.owes_rewrite():
+            owed = await store.owes_rewrite()
+            pending.tell("append-only file", owed)
+            if owed:
                 await store.rewrite()
                 rest = REST
         except StoreError as error:

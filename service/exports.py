@@ -12,12 +12,14 @@ from typing import Any
 
 from models_store import Sample
 from service.identities import (
+    JUDGING,
     Embedding,
     GalleryState,
     IdentityStore,
     KeptIdentity,
     OutOfStep,
     Position,
+    Rejection,
     StoredCohort,
     StoreUnavailable,
 )
@@ -33,7 +35,8 @@ async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[byte
 
     First `{"gallery": …}`; `{"identity": …}` for each, with its samples, and an `{"original": …}`
     behind it for each that is kept as it was sent; `{"cohort": …}` and a
-    `{"stranger": …}` for each of its own; last `{"end": …}`, with counts and the SHA-256 of all
+    `{"stranger": …}` for each of its own; `{"rejections": …}` and a `{"rejection": …}` for each,
+    if any; last `{"end": …}`, with counts and the SHA-256 of all
     bytes before it. What changes meanwhile is told again, and what is told last holds:
     `{"gone": number}` is of an identity that is no more.
     """
@@ -60,15 +63,23 @@ async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[byte
             yield await asyncio.to_thread(written, map(_identity, identities))
             async for originals in kept_originals(identities):
                 yield await asyncio.to_thread(written, originals)
-        position, cohort_changed, strangers = state.position, True, 0
+        settings, position = state.settings, state.position
+        cohort_changed = rejections_changed = True
+        strangers, rejections = 0, 0
         for _ in range(ROUNDS):
             if cohort_changed and (own := await store.cohort(gallery, position)):
                 strangers = len(own.identities)
                 yield await asyncio.to_thread(written, _cohort(own))
+            if rejections_changed:
+                before, rejected = rejections, await store.rejections(gallery, position)
+                rejections = len(rejected)
+                if before or rejections:
+                    yield await asyncio.to_thread(written, _rejections(rejected))
             changes = await store.changes(gallery, position)
+            rejections_changed = any(change.operation in JUDGING for change in changes)
             cohort_changed = any(change.operation == "cohort" for change in changes)
             if changes:
-                numbers = {change.identity for change in changes if change.identity}
+                numbers = {number for change in changes for number in change.identities}
                 kept = await store.kept(gallery, position, numbers) if numbers else []
                 gone = sorted(numbers - {identity.number for identity in kept})
                 told = chain(({"gone": number} for number in gone), map(_identity, kept))
@@ -77,6 +88,8 @@ async def export_lines(store: IdentityStore, gallery: str) -> AsyncIterator[byte
                     yield await asyncio.to_thread(written, originals)
                 position = Position(position.lineage, changes[-1].version, changes[-1].hash)
             elif (state := await store.gallery(gallery)).position == position:
+                if state.settings != settings:
+                    raise StoreUnavailable("the settings were changed while it was exported")
                 yield _written({"end": _end(state, strangers) | {"sha256": checksum.hexdigest()}})
                 return
     except OutOfStep as error:
@@ -116,6 +129,13 @@ def _cohort(own: StoredCohort) -> Iterable[Line]:
     yield {"cohort": {"strangers": len(own.identities), "calibration": own.calibration}}
     for number, embedding in zip(own.identities.tolist(), own.embeddings, strict=True):
         yield {"stranger": {"number": number, "embedding": _base64(embedding)}}
+
+
+def _rejections(rejected: Sequence[Rejection]) -> Iterable[Line]:
+    yield {"rejections": len(rejected)}
+    for each in rejected:
+        about = {"identity": each.identity, "created": _moment(each.created)}
+        yield {"rejection": about | {"embedding": _base64(each.embedding)}}
 
 
 def _end(state: GalleryState, strangers: int) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
 GalleryName = Annotated[str, Field(pattern=GALLERY_PATTERN), AfterValidator(_gallery_name)]
 DIGITS = BeforeValidator(_in_digits)
 IdentityName = Annotated[str, AfterValidator(identity_name)]
+SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 
 
 class RequestFields(BaseModel):
@@ -180,10 +181,49 @@ class BulkLine(RequestFields):
     metadata: dict[str, Any] | None = None
 
 
-class MetadataFields(RequestFields):
-    """Body of `PATCH /galleries/{gallery}/identities/{identity}`."""
+class IdentityFields(RequestFields):
+    """Body of `PATCH /galleries/{gallery}/identities/{identity}`: one of the two.
 
-    metadata: dict[str, Any]
+    A new `name` can be undone; `metadata` takes the place of what was there, which is gone.
+    """
+
+    name: IdentityName | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class GalleryPatch(RequestFields):
+    """Body of `PATCH /galleries/{gallery}`: what is named is replaced, null by the usual.
+
+    Without a `rule` the gallery chooses one, or decides by the comparator's.
+    """
+
+    rule: Rule | None = None
+    target_fpir: Rate | None = None
+    prior_known: Rate | None = None
+
+
+class MergeFields(RequestFields):
+    """Body of `POST /galleries/{gallery}/merge`: all samples of `from` are to be `into`'s."""
+
+    from_: IdentityName = Field(alias="from")
+    into: IdentityName
+
+
+class SplitFields(RequestFields):
+    """Body of `POST /galleries/{gallery}/split`: samples of an identity that are another's.
+
+    `into` is made if there is none of that name; if there is, the samples are moved.
+    """
+
+    identity: IdentityName
+    samples: Annotated[list[SampleId], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    into: IdentityName
+
+
+class UndoFields(RequestFields):
+    """Body of `POST /galleries/{gallery}/undo`, if there is one: which edit, or else the last."""
+
+    version: Annotated[int, Field(gt=0, lt=2**53)] | None = None
 
 
 class IdentifyFields(RequestFields):
@@ -195,6 +235,19 @@ class IdentifyFields(RequestFields):
     rule: Rule | None = None
     k: Annotated[int, Interval(ge=1, le=100), DIGITS] = 5
     top: Annotated[int, Interval(ge=1, le=100), DIGITS] = 5
+
+
+class FeedbackFields(RequestFields):
+    """Fields of `POST /feedback`: what somebody says of a decision.
+
+    `confirm` enrolls the sample, sent again as `files` where the decision was made without keeping
+    it, and `reject` remembers that it is not them. `identity` is one of the candidates, unsaid the
+    first.
+    """
+
+    decision: str = Field(pattern=r"^[0-9a-f]{24}$")
+    verdict: Literal["confirm", "reject"]
+    identity: IdentityName | None = None
 
 
 class ClusterFields(RequestFields):

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from math import inf
+from time import monotonic
 
 import structlog
 
@@ -19,10 +21,11 @@ from service.identities import (
     StoreError,
     UnknownGallery,
 )
-from service.replica import Replica
+from service.replica import Replica, ReplicaBehind
 from service.snapshots import Snapshots
 
 DEFAULT_GALLERY = "default"
+ANSWERS_IN = 2.0  # seconds for a look at the store: one that is silent longer is not there
 CHECK_EVERY = 10  # rounds of following between two checks of the store's configuration
 
 log = structlog.get_logger("kindred.galleries")
@@ -35,7 +38,9 @@ class NotReady(Exception):
 class Galleries:
     """Replicas by name. Reads go on from memory while the store is away; writes ask `writable`.
 
-    `reasons` tells what keeps the service from being ready, `details` the same in words.
+    `reasons` tells what keeps the service from being ready, `details` the same in words. A gallery
+    answers from memory for up to `max_staleness` seconds in which it could not be compared with
+    the store. `keep_samples` is what the gallery `default` is made with where there is none.
     """
 
     def __init__(
@@ -46,8 +51,13 @@ class Galleries:
         new_index: Callable[[Comparator, GalleryState], Identifier],
         executor: Executor,
         snapshots: Snapshots,
+        *,
+        max_staleness: float = inf,
+        keep_samples: bool = False,
     ) -> None:
         self._snapshots = snapshots
+        self._max_staleness = max_staleness
+        self._keep_samples = keep_samples
         self._store = store
         self._by_digest = {comparator.digest: comparator for comparator in comparators.values()}
         self._default = default_comparator
@@ -108,13 +118,26 @@ class Galleries:
         if self._findings and self._reachable:
             raise NotReady(f"the store does not keep writes safely: {'; '.join(self._findings)}")
 
+    def demand_level(self, replica: Replica) -> None:
+        """Raise ReplicaBehind if it is too long ago that a gallery was level with the store."""
+        if replica.staleness > self._max_staleness:
+            raise ReplicaBehind(
+                f"the gallery was last level with the store {replica.staleness:.0f} s ago; "
+                f"it answers for {self._max_staleness:g} s"
+            )
+
     async def _ensure_default(self) -> None:
         """Make the gallery `default` where there is none: it always exists."""
         if self._default is None or self._findings or DEFAULT_GALLERY in self._replicas:
             return
         with contextlib.suppress(GalleryExists):
             await self._store.create_gallery(
-                GallerySettings(DEFAULT_GALLERY, self._default.title, self._default.digest)
+                GallerySettings(
+                    DEFAULT_GALLERY,
+                    self._default.title,
+                    self._default.digest,
+                    keep_samples=self._keep_samples,
+                )
             )
 
     async def take_in(self, state: GalleryState) -> Replica:
@@ -135,22 +158,26 @@ class Galleries:
             self._replicas.pop(name, None)
         await self.refresh()
 
-    async def refresh(self) -> None:
+    async def refresh(self, patience: float | None = None) -> None:
         """Take in galleries made, changed or deleted anywhere since the last time.
+
+        Raises TimeoutError when the store takes more than `patience` seconds to list them.
 
         A store that lists none at all was emptied, for `default` always exists: then nothing is
         taken in, and what is held in memory is kept until somebody looks.
         """
         async with self._turn:
             await self._ensure_default()
-            states = await self._store.galleries()
+            asked = monotonic()
+            async with asyncio.timeout(patience):
+                states = await self._store.galleries()
             self._vanished = not states and bool(self._replicas)
             if self._vanished:
                 return
             for state in states:
                 # Deleted since it was listed, or made anew: that is for the next time.
                 with contextlib.suppress(UnknownGallery, OutOfStep):
-                    await self._take_in(state)
+                    await self._take_in(state, asked)
             for name in self._replicas.keys() - {state.settings.name for state in states}:
                 del self._replicas[name]
 
@@ -159,14 +186,18 @@ class Galleries:
         rounds = 0
         while True:
             try:
-                if rounds % CHECK_EVERY == 0 or not self._reachable:
+                if not self._reachable:
                     self._findings = await self._store.check()
                 if not self._started:
                     await self._store.sweep()
-                await self.refresh()
+                # A write may wait long for its fsync. That a connection is open at this end only
+                # is noticed by what needs none.
+                await self.refresh(ANSWERS_IN)
                 self._started = self._reachable = True
                 rounds += 1
-            except StoreError as error:
+                if rounds % CHECK_EVERY == 0:
+                    self._findings = await self._store.check()
+            except (StoreError, TimeoutError) as error:
                 if self._reachable or not self._started:
                     log.warning("store unavailable", error=type(error).__name__)
                 self._reachable = False
@@ -174,7 +205,8 @@ class Galleries:
                 log.exception("following the store failed; it is tried again")
             await asyncio.sleep(every)
 
-    async def _take_in(self, state: GalleryState) -> None:
+    async def _take_in(self, state: GalleryState, asked: float = 0.0) -> None:
+        """Serve a gallery as it was at `asked`, of `monotonic`, or later."""
         settings = state.settings
         comparator = self._by_digest.get(settings.digest)
         if comparator is None:
@@ -190,6 +222,8 @@ class Galleries:
             return
         elif replica.position != state.position:
             await replica.catch_up(self._store)
+        else:
+            replica.level = max(replica.level, asked)
         replica.beside = self._by_digest.get(state.beside or "")
 
     def _change_comparator(self, state: GalleryState, comparator: Comparator) -> None:

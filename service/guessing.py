@@ -81,7 +81,7 @@ def within_quota(
     questions.demand(refusals, limit)
     failures = dict(found.failures)
     kept = []
-    for i, result in zip(found.indices, found.results, strict=True):
+    for row, (i, result) in enumerate(zip(found.indices, found.results, strict=True)):
         if bands.of_decision(result) != "certain" and result.candidates:
             first = result.candidates[0].identity
             terms = asked.model_dump(exclude={"top"})
@@ -92,12 +92,13 @@ def within_quota(
                 questions.note(refusals, limit, which)
                 failures[i] = error
                 continue
-        kept.append((i, result))
+        kept.append(row)
     if len(files) == 1 and failures:
         raise next(iter(failures.values()))
     return replace(
         found,
-        indices=[i for i, _ in kept],
-        results=[result for _, result in kept],
+        indices=[found.indices[row] for row in kept],
+        results=[found.results[row] for row in kept],
+        embeddings=found.embeddings[kept],
         failures=failures,
     )

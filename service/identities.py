@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,23 @@ from models_store import Sample, Side
 Embedding = NDArray[np.float32]  # (d,), or (n, d) for n of them
 Metadata = Mapping[str, object]  # a JSON object
 Operation = Literal[
-    "enroll", "forget-identity", "forget-sample", "describe", "cohort", "migration"
+    "enroll",
+    "forget-identity",
+    "forget-sample",
+    "describe",
+    "cohort",
+    "migration",
+    "rename",
+    "merge",
+    "split",
+    "patch",
+    "undo",
+    "reject",
+    "accept",
 ]
+
+JUDGING: Final = frozenset({"reject", "accept", "merge", "undo", "forget-identity"})
+"""Operations that change what was said not to be whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +138,18 @@ class Change:
     previous: str  # hash of the change before
     hash: str
     at: str = ""  # µs since 1970; '' in logs of before there was such a field
+    others: tuple[int, ...] = ()  # numbers of more identities that the change is about
+
+    @property
+    def identities(self) -> tuple[int, ...]:
+        """The numbers of all whom it is about."""
+        return (self.identity, *self.others) if self.identity else ()
 
     def is_intact(self) -> bool:
         """Whether `hash` is the hash of this entry and of what came before it."""
         samples = " ".join(map(str, self.samples))
-        sealed = f"{self.previous}|{self.version}|{self.operation}|{self.identity}|{samples}"
+        about = " ".join(map(str, (self.identity, *self.others)))
+        sealed = f"{self.previous}|{self.version}|{self.operation}|{about}|{samples}"
         sealed += f"|{self.digest}" + (f"|{self.at}" if self.at else "")
         digest = hashlib.sha1(sealed.encode(), usedforsecurity=False)
         return digest.hexdigest() == self.hash
@@ -220,6 +242,17 @@ class StoredCohort:
     embeddings: Embedding  # (m, d)
     identities: NDArray[np.int64]  # (m,) which of them are the same stranger
     calibration: str | None = None  # JSON as a manifest has it; None: the bundle's
+    put: float | None = None  # when, in s since 1970; the store says, None where it has not noted
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Of a probe somebody said that it was not an identity."""
+
+    id: str  # 16 hex digits
+    identity: int  # its number
+    created: datetime
+    embedding: Embedding  # (d,)
 
 
 class UnknownGallery(LookupError):
@@ -232,6 +265,26 @@ class UnknownIdentity(LookupError):
 
 class UnknownSample(LookupError):
     """The identity has no such sample."""
+
+
+class IdentityExists(Exception):
+    """An identity of that name is there already."""
+
+
+class UnknownEdit(LookupError):
+    """There is no such edit that could be undone."""
+
+
+class UnknownRejection(LookupError):
+    """There is no such rejection."""
+
+
+class RejectionsFull(Exception):
+    """The gallery remembers as many rejections as it may."""
+
+
+class EditConflict(Exception):
+    """An edit cannot be made or undone, for something that it rests on has changed."""
 
 
 class GalleryExists(Exception):
@@ -358,6 +411,9 @@ class IdentityStore(Protocol):
     async def cohort(self, gallery: str, at: Position) -> StoredCohort | None:
         """Return the own strangers of that lineage; None when it has none of its own."""
 
+    async def rejections(self, gallery: str, at: Position) -> list[Rejection]:
+        """Return what was said not to be whom, in that lineage, the oldest first."""
+
     async def identity(self, gallery: str, name: str) -> StoredIdentity:
         """Return one identity, or raise `UnknownIdentity`."""
 
@@ -423,6 +479,14 @@ class IdentityStore(Protocol):
 
     async def stage_cohort(self, gallery: str, lineage: str, cohort: StoredCohort) -> None:
         """Keep the gallery's own strangers in that lineage."""
+
+    async def stage_rejections(
+        self, gallery: str, lineage: str, rejections: Sequence[Rejection]
+    ) -> None:
+        """Keep what was said not to be whom in that lineage, after all identities.
+
+        Raises `ImportBroken` where there is no such identity.
+        """
 
     async def finish_import(
         self, settings: GallerySettings, lineage: str, created: datetime, counts: Counts

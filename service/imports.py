@@ -28,6 +28,7 @@ from service.identities import (
     KeptIdentity,
     KeptSample,
     ModelMismatch,
+    Rejection,
     StoredCohort,
     StoreError,
     UnknownGallery,
@@ -45,12 +46,13 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True, slots=True)
 class ImportLimits:
-    """What an import may hold: bytes of a line, of metadata, of an original; strangers."""
+    """What an import may hold: bytes of a line, of metadata, of an original; so many others."""
 
     line: int
     metadata: int
     original: int
     strangers: int
+    rejections: int = 1000
 
 
 class _Part(BaseModel):
@@ -99,6 +101,12 @@ class _Stranger(_Part):
     embedding: str
 
 
+class _Rejection(_Part):
+    identity: Number
+    created: str
+    embedding: str
+
+
 class _End(_Part):
     version: Count
     identities: Count
@@ -118,6 +126,8 @@ class _Line(_Part):
     original: _Original | None = None
     cohort: _Cohort | None = None
     stranger: _Stranger | None = None
+    rejections: Count | None = None
+    rejection: _Rejection | None = None
     end: _End | None = None
 
 
@@ -151,6 +161,8 @@ async def import_lines(
         settings, created, counts = await asyncio.to_thread(reading.finish)
         if cohort := reading.cohort():
             await store.stage_cohort(gallery, lineage, cohort)
+        if reading.rejections:
+            await store.stage_rejections(gallery, lineage, reading.rejections)
         return await store.finish_import(settings, lineage, created, counts)
     except BaseException:
         with contextlib.suppress(StoreError):  # the next start sweeps it away
@@ -182,9 +194,11 @@ class _Reading:
     checksum: Any = field(default_factory=hashlib.sha256)
     about: tuple[GallerySettings, datetime] | None = None
     comparator: Comparator = field(init=False)  # from the first line on
-    ids: list[NDArray[np.int64]] = field(default_factory=list)  # (n, 2) sample id, identity number
+    ids: dict[int, NDArray[np.int64]] = field(default_factory=dict)  # identity → its samples' (n,)
     cohort_about: _Cohort | None = None
     strangers: list[tuple[int, Array]] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    rejections_told: int = 0
     end: _End | None = None
 
     def read(self, lines: list[bytes]) -> _Told:
@@ -206,15 +220,16 @@ class _Reading:
             raise MalformedBody("the export ends before its last line")
         settings, created = self.about
         end = self.end
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *self.ids])
-        if len(np.unique(pairs, axis=0)) != len(np.unique(pairs[:, 0])):
+        ids = np.concatenate([np.zeros(1, np.int64), *self.ids.values()])
+        if len(np.unique(ids)) != len(ids):
             raise ImportBroken("two identities have one sample")
-        highest = np.vstack([pairs, [[0, 0]]]).max(axis=0).tolist()
-        if highest[0] > end.last_sample or highest[1] > end.last_identity:
+        if ids.max() > end.last_sample or max([0, *self.ids]) > end.last_identity:
             raise ImportBroken("an id is above the last one given")
         told = self.cohort_about.strangers if self.cohort_about else 0
         if not len(self.strangers) == told == end.strangers:
             raise ImportBroken("strangers are missing")
+        if len(self.rejections) != self.rejections_told:
+            raise ImportBroken("rejections are missing")
         counts = end.model_dump(exclude={"strangers", "sha256"})
         return settings, created, Counts(**counts)
 
@@ -248,6 +263,7 @@ class _Reading:
             told.tell(identity.number, identity)
         elif part.gone is not None:
             told.tell(part.gone, None)
+            self.ids.pop(part.gone, None)
         elif part.original is not None:
             key = part.original.identity, part.original.sample
             if key in told.originals or not (self.about and self.about[0].keep_samples):
@@ -262,6 +278,10 @@ class _Reading:
                 raise TooLarge(f"expected at most {self.limits.strangers} strangers")
             embedding = self._read_embedding(part.stranger.embedding)
             self.strangers.append((part.stranger.number, embedding))
+        elif part.rejections is not None:
+            self.rejections, self.rejections_told = [], part.rejections
+        elif part.rejection is not None:
+            self.rejections.append(self._read_rejection(part.rejection))
         else:
             raise MalformedBody("expected an object with a member that is not null")
 
@@ -291,10 +311,15 @@ class _Reading:
             )
             for sample in told.samples
         ]
-        ids = np.array([[sample.id, told.number] for sample in samples], np.int64)
-        self.ids.append(ids.reshape(-1, 2))
+        self.ids[told.number] = np.array([sample.id for sample in samples], np.int64)
         created = _moment(told.created)
         return KeptIdentity(told.number, told.name, created, told.metadata, samples)
+
+    def _read_rejection(self, told: _Rejection) -> Rejection:
+        if len(self.rejections) >= self.limits.rejections:
+            raise TooLarge(f"expected at most {self.limits.rejections} rejections")
+        embedding = self._read_embedding(told.embedding)
+        return Rejection("", told.identity, _moment(told.created), embedding)
 
     def _read_embedding(self, encoded: str) -> Array:
         comparator = self.comparator

@@ -19,31 +19,39 @@ from models_store import (
 from service.access import Forbidden, Unauthenticated
 from service.batching import Overloaded
 from service.clients import ReceiveTimeout
+from service.decisions import UnknownDecision
 from service.erasure import UnknownReceipt
 from service.evaluation_runs import EvaluationsBusy, NotEvaluable
 from service.galleries import NotReady
 from service.identities import (
+    EditConflict,
     GalleryExists,
     IdempotencyKeyReused,
+    IdentityExists,
     ImportBroken,
     MigrationConflict,
     ModelMismatch,
     NotDurable,
     OriginalsFull,
     OriginalsMissing,
+    RejectionsFull,
     StoreError,
     StoreFull,
     StoreNotReady,
     StoreReadOnly,
     StoreUnavailable,
+    UnknownEdit,
     UnknownGallery,
     UnknownIdentity,
     UnknownMigration,
+    UnknownRejection,
     UnknownSample,
 )
 from service.parameters import InvalidParameter
+from service.previews import SampleNotKept
 from service.quotas import QuotaExceeded
-from service.recogniser import Doubtful, ReplicaBehind, UnknownComparator
+from service.recogniser import Doubtful, UnknownComparator
+from service.replica import ReplicaBehind
 from service.uploads import MalformedBody, TooLarge, UnsupportedMedia
 
 MEDIA_TYPE = "application/problem+json"
@@ -123,6 +131,12 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
         UnknownGallery: NOT_FOUND,
         UnknownIdentity: NOT_FOUND,
         UnknownSample: NOT_FOUND,
+        UnknownEdit: NOT_FOUND,
+        UnknownRejection: NOT_FOUND,
+        UnknownDecision: NOT_FOUND,
+        SampleNotKept: Kind(
+            HTTPStatus.NOT_FOUND, "sample-not-kept", "Of the sample only an embedding is kept"
+        ),
         UnknownComparator: NOT_FOUND,
         UnknownReceipt: NOT_FOUND,
         UnknownMigration: NOT_FOUND,
@@ -130,11 +144,18 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
             HTTPStatus.REQUEST_TIMEOUT, "receive-timeout", "The request took too long to come"
         ),
         GalleryExists: Kind(HTTPStatus.CONFLICT, "already-exists", "There is one already"),
+        IdentityExists: Kind(HTTPStatus.CONFLICT, "already-exists", "There is one already"),
+        EditConflict: Kind(
+            HTTPStatus.CONFLICT, "edit-conflict", "What the edit rests on has changed"
+        ),
         MigrationConflict: Kind(
             HTTPStatus.CONFLICT, "migration-conflict", "The migration is not at that point"
         ),
         OriginalsMissing: Kind(
             HTTPStatus.CONFLICT, "originals-missing", "Samples are not there to be embedded again"
+        ),
+        RejectionsFull: Kind(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"
         ),
         OriginalsFull: Kind(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request holds too much"

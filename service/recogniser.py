@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from time import perf_counter
 from types import MappingProxyType
-from typing import Literal, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,9 @@ from service.identities import (
 )
 from service.keys import KEYLESS, Caller, OutOfScope
 from service.parameters import InvalidParameter
+from service.probing import Probing
 from service.quotas import demand_room
-from service.replica import Replica
+from service.replica import Replica, ReplicaBehind
 from service.results import (
     Checkup,
     Enrollments,
@@ -61,6 +62,17 @@ from service.results import (
 )
 
 T = TypeVar("T")
+
+
+class Written(Protocol):
+    """What a write left: a version of its gallery."""
+
+    @property
+    def version(self) -> int:
+        """The gallery's version with it."""
+
+
+WrittenT = TypeVar("WrittenT", bound=Written)
 
 EVEN_ODDS = 0.5
 """The share of probes that are of anybody enrolled, where the gallery does not say."""
@@ -85,10 +97,6 @@ DOUBTS: Mapping[Doubt, str] = MappingProxyType(
 OnSuspicion = Literal["warn", "refuse", "ignore"]
 
 
-class ReplicaBehind(Exception):
-    """A version was asked for that this replica cannot reach in time."""
-
-
 class Recogniser:
     """Answers what the routes ask, knowing neither HTTP nor Redis."""
 
@@ -111,6 +119,7 @@ class Recogniser:
         self._embedder = embedder
         self._store = store
         self._searchers = searchers
+        self._probing = Probing(searchers)
         self._on_write = on_write
         self._on_suspicion = on_suspicion
         self._caller = KEYLESS
@@ -133,6 +142,12 @@ class Recogniser:
         """Return a gallery in scope, or raise as `Galleries.get` does."""
         self._demand_scope(name)
         return self.galleries.get(name)
+
+    def _answering(self, name: str) -> Replica:
+        """Return a gallery to answer from, or raise ReplicaBehind where that may be too old."""
+        replica = self.gallery(name)
+        self.galleries.demand_level(replica)
+        return replica
 
     def replicas(self) -> list[Replica]:
         """Return every gallery that is served and in scope, by name."""
@@ -327,7 +342,7 @@ class Recogniser:
         """Say whose each sample is, or that it is nobody's who is enrolled."""
         if target_fpir is not None and threshold is not None:
             raise InvalidParameter("threshold", "expected target_fpir or threshold, not both")
-        replica = self.gallery(gallery)
+        replica = self._answering(gallery)
         if replica.version < min_version:
             replica = await self._reach(gallery, min_version)
             if replica.version < min_version:
@@ -341,16 +356,17 @@ class Recogniser:
             embedded.demand_some()
         started, version = perf_counter(), replica.version
         index = replica.index
-        results = await self._in_thread(
-            lambda: index.identify(
-                embedded.embeddings,
-                rule=rule,
-                target_fpir=target_fpir,
-                threshold=threshold,
-                k=k,
-                top=top,
-                prior_known=replica.state.settings.prior_known or EVEN_ODDS,
-            )
+        results = await self._probing.identify(
+            index,
+            embedded.embeddings,
+            {
+                "rule": rule,
+                "target_fpir": target_fpir,
+                "threshold": threshold,
+                "k": k,
+                "top": top,
+                "prior_known": replica.state.settings.prior_known or EVEN_ODDS,
+            },
         )
         return Identifications(
             replica=replica,
@@ -358,6 +374,7 @@ class Recogniser:
             identities=index.identities,
             indices=embedded.indices,
             results=results,
+            embeddings=embedded.embeddings,
             failures=embedded.failures,
             timings=embedded.timings | {"search": perf_counter() - started},
         )
@@ -382,7 +399,7 @@ class Recogniser:
         if bool(files) == (gallery is not None):
             raise InvalidParameter("files", "expected files or a gallery, and not both")
         if gallery is not None:
-            replica = self.gallery(gallery)
+            replica = self._answering(gallery)
             if comparator and self.comparator(comparator) is not replica.comparator:
                 raise InvalidParameter("comparator", "expected that of the gallery, or none")
             model, timings = replica.comparator, {}
@@ -435,7 +452,7 @@ class Recogniser:
 
     async def check_up(self, gallery: str, *, few: int, limit: int) -> Checkup:
         """Say what seems wrong with who is enrolled, one gallery at a time."""
-        replica = self.gallery(gallery)
+        replica = self._answering(gallery)
         async with self._one_check_up:
             started, version = perf_counter(), replica.version
             index, model = replica.index, replica.comparator
@@ -454,7 +471,7 @@ class Recogniser:
 
     async def operating_curve(self, gallery: str) -> Operation:
         """Say what each target would take and cost: the gallery's own, and the usual ones."""
-        replica = self.gallery(gallery)
+        replica = self._answering(gallery)
         target = replica.state.settings.target_fpir or self.target_fpir
         started, version = perf_counter(), replica.version
         index = replica.index
@@ -464,19 +481,19 @@ class Recogniser:
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity; it is found nowhere once this returns."""
-        return await self._change(
+        return await self.change(
             gallery, "forget", lambda: self._store.forget_identity(gallery, identity)
         )
 
     async def forget_sample(self, gallery: str, identity: str, sample: int) -> Change:
         """Forget one sample of an identity."""
-        return await self._change(
+        return await self.change(
             gallery, "forget", lambda: self._store.forget_sample(gallery, identity, sample)
         )
 
     async def describe(self, gallery: str, identity: str, metadata: Metadata) -> Change:
         """Replace an identity's metadata."""
-        return await self._change(
+        return await self.change(
             gallery, "identity", lambda: self._store.update_metadata(gallery, identity, metadata)
         )
 
@@ -504,7 +521,7 @@ class Recogniser:
         )
         cohort = StoredCohort(embedded.embeddings, numbers)
         digest = replica.comparator.digest
-        change = await self._change(
+        change = await self.change(
             gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
         )
         warnings = _cohort_warnings(odd, len(firsts), target)
@@ -513,13 +530,14 @@ class Recogniser:
     async def recalibrate(self, gallery: str, cohort: StoredCohort) -> Change:
         """Judge a gallery by these strangers from now on, and by what was measured with them."""
         digest = self.gallery(gallery).comparator.digest
-        return await self._change(
+        return await self.change(
             gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
         )
 
-    async def _change(
-        self, gallery: str, operation: str, write: Callable[[], Awaitable[Change]]
-    ) -> Change:
+    async def change(
+        self, gallery: str, operation: str, write: Callable[[], Awaitable[WrittenT]]
+    ) -> WrittenT:
+        """Do a write that changes a gallery in scope; it is followed here once this returns."""
         self.gallery(gallery)
         change = await self._write(operation, write)
         await self._follow(gallery, change.version)

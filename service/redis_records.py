@@ -19,6 +19,7 @@ from service.identities import (
     KeptSample,
     Position,
     References,
+    Rejection,
     StoredIdentity,
     StoredSample,
     metadata_json,
@@ -54,10 +55,12 @@ def change(words: list[bytes] | list[str]) -> Change:
     version, operation, identity, samples, digest, previous, sealed, *at = (
         word.decode() if isinstance(word, bytes) else word for word in words
     )
+    first, *others = map(int, identity.split())
     return Change(
         version=int(version),
         operation=operation,  # type: ignore[arg-type]  # only our scripts write it
-        identity=int(identity),
+        identity=first,
+        others=tuple(others),
         samples=tuple(map(int, samples.split())),
         digest=digest,
         previous=previous,
@@ -95,6 +98,16 @@ def identity(
         created=_moment(created),
         samples=tuple(StoredSample(int(id_), _moment(at)) for id_, at in samples),
     )
+
+
+def rejections(record: Mapping[bytes, bytes]) -> list[Rejection]:
+    """Return rejections, from the hash of a gallery's."""
+    found = []
+    for field, value in record.items():
+        number, _, id_ = field.decode().partition(":")
+        created, _, embedding = value.partition(b" ")
+        found.append(Rejection(id_, int(number), _moment(created), rows(embedding, 1)[0]))
+    return sorted(found, key=lambda each: (each.created, each.id))
 
 
 def references(identities: list[tuple[str, str, list[int]]], embeddings: bytes) -> References:

@@ -27,6 +27,7 @@ from service.identities import (
     OutOfStep,
     Position,
     References,
+    Rejection,
     StoredCohort,
     StoredIdentity,
     UnknownGallery,
@@ -37,6 +38,7 @@ GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names hav
 _OWED: Final = "kindred:{erasure}:owed"  # lineages removed that the log of the server still holds
 _CHUNK: Final = 2048  # samples in one read of many, identities in one step of a deletion
 _WHOLE_CHUNK: Final = 512  # samples in one read of all that is kept
+_RECORDS: Final = 500  # galleries in one read
 
 
 class RedisIdentityStore:
@@ -76,7 +78,10 @@ class RedisIdentityStore:
     async def galleries(self) -> list[GalleryState]:
         """Return every gallery, ordered by name."""
         names = sorted({name for name, _ in await self._entries()})
-        found = await self._redis.read_together(*(("HGETALL", root(name)) for name in names))
+        found = []
+        for start in range(0, len(names), _RECORDS):  # 10,000 at once would take too long
+            some = names[start : start + _RECORDS]
+            found += await self._redis.read_together(*(("HGETALL", root(name)) for name in some))
         return [records.state(record) for record in found if record]
 
     async def gallery(self, name: str) -> GalleryState:
@@ -113,7 +118,7 @@ class RedisIdentityStore:
             enrollment.beside or "",
             enrollment.identity,
             metadata_json(enrollment.metadata),
-            _hashed(enrollment.idempotency_key),
+            hashed(enrollment.idempotency_key),
             enrollment.payload,
             self._kept_bytes,
             *samples,
@@ -148,7 +153,8 @@ class RedisIdentityStore:
 
     async def cohort(self, gallery: str, at: Position) -> StoredCohort | None:
         """Return the own strangers of that lineage; None when it has none of its own."""
-        identities, embeddings, calibration = await self._run(_READ_COHORT, gallery, at.lineage)
+        found = await self._run(_READ_COHORT, gallery, at.lineage)
+        identities, embeddings, calibration, written = found
         if identities is None:
             return None
         numbers = np.frombuffer(identities, "<i8")
@@ -156,7 +162,13 @@ class RedisIdentityStore:
             records.rows(embeddings, len(numbers)),
             numbers,
             calibration.decode() if calibration else None,
+            int(written) / 1000 if written else None,
         )
+
+    async def rejections(self, gallery: str, at: Position) -> list[Rejection]:
+        """Return what was said not to be whom, in that lineage, the oldest first."""
+        key = f"kindred:{{{gallery}}}:{at.lineage}:rejected"
+        return records.rejections(await self._redis.read("HGETALL", key))
 
     async def identity(self, gallery: str, name: str) -> StoredIdentity:
         """Return one identity, or raise `UnknownIdentity`."""
@@ -271,6 +283,16 @@ class RedisIdentityStore:
         """Keep the gallery's own strangers in that lineage."""
         await self._redis.run(_STAGE_COHORT, _staging(gallery), lineage, *_cohort_words(cohort))
 
+    async def stage_rejections(
+        self, gallery: str, lineage: str, rejections: Sequence[Rejection]
+    ) -> None:
+        """Keep what was said not to be whom in that lineage, after all identities."""
+        words: list[str | bytes | int] = []
+        for each in rejections:
+            row = each.embedding.astype("<f4").tobytes()
+            words += [each.identity, records.instant(each.created), row]
+        await self._redis.run(_STAGE_REJECTIONS, _staging(gallery), lineage, *words)
+
     async def finish_import(
         self, settings: GallerySettings, lineage: str, created: datetime, counts: Counts
     ) -> GalleryState:
@@ -341,12 +363,11 @@ class RedisIdentityStore:
         await self._redis.write("SREM", GALLERIES, f"{name}:{lineage}")
 
 
-def script(name: str, flags: str = "") -> Script:
-    """Return a script of that file, on top of gallery.lua."""
+def script(name: str, flags: str = "", *, beside: tuple[str, ...] = ()) -> Script:
+    """Return a script of that file, on top of gallery.lua and of those beside it."""
     folder = Path(__file__).parent / "scripts"
-    return Script(
-        flags, "".join((folder / f"{part}.lua").read_text() for part in ("gallery", name))
-    )
+    parts = ("gallery", *beside, name)
+    return Script(flags, "".join((folder / f"{part}.lua").read_text() for part in parts))
 
 
 _CREATE: Final = script("create")
@@ -356,9 +377,11 @@ _COHORT: Final = script("cohort")
 _STAGE: Final = script("stage")
 _STAGE_ORIGINALS: Final = script("stage_originals")
 _STAGE_COHORT: Final = script("stage_cohort")
-_FINISH: Final = script("finish")
-_FORGET: Final = script("forget", "allow-oom")  # a full store must still be able to forget
-_DELETE: Final = script("delete", "allow-oom")
+_STAGE_REJECTIONS: Final = script("stage_rejections")
+_FINISH: Final = script("finish", beside=("edits",))
+# A full store must still be able to forget.
+_FORGET: Final = script("forget", "allow-oom", beside=("edits",))
+_DELETE: Final = script("delete", "allow-oom", beside=("edits",))
 _OWE: Final = Script("allow-oom", "redis.call('INCR', KEYS[1])")
 _SETTLE: Final = Script(
     "allow-oom",
@@ -400,6 +423,6 @@ def _originals(lineage: str) -> str:
     return hashlib.sha1(lineage.encode(), usedforsecurity=False).hexdigest()
 
 
-def _hashed(key: str | None) -> str:
+def hashed(key: str | None) -> str:
     """Return a name for an idempotency key that tells nothing of what the client put in it."""
     return hashlib.sha256(key.encode()).hexdigest() if key else ""

@@ -1,28 +1,38 @@
 """One gallery in memory: it follows the store's log, and is all that decisions read."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from time import monotonic
 
 import numpy as np
 
-from index import Identifier, Reference, Source
+from index import Frozen, Identifier, Reference, Source
+from index.frozen import Numbers
 from models_store import Comparator
 from models_store.comparator import Array
-from service.calibrations import of_gallery
+from service.calibrations import of_gallery, rule_of
 from service.identities import (
+    JUDGING,
     GalleryState,
     IdentityStore,
     OutOfStep,
     Position,
     References,
+    Rejection,
     StoredCohort,
 )
+from service.reading import joined, nothing_collected, overlap
 from service.snapshots import Snapshot, Snapshots
 
 ERASING = frozenset({"forget-identity", "forget-sample", "cohort"})
+RESETTING = frozenset({"patch", "undo"})
+
+
+class ReplicaBehind(Exception):
+    """What the store has by now is not known here in time."""
 
 
 @dataclass(slots=True)
@@ -30,7 +40,8 @@ class Replica:
     """A gallery's index and the position in the change log that it has reached.
 
     Everything enters by the log, this process's own writes included, so that there is one path
-    to the index and any number of processes agree. `changed` is set anew at each step forward.
+    to the index and any number of processes agree. `level` is when it was last known to have all
+    that the store had, of `monotonic`.
     """
 
     state: GalleryState
@@ -43,8 +54,12 @@ class Replica:
     erased: int = 0  # the last version that took something away which a snapshot may hold
     resumed: Position | None = None  # where the snapshot stood from which this was taken up
     beside: Comparator | None = None  # the gallery's second one, while it has one
+    level: float = field(default_factory=monotonic)
     _own: StoredCohort | None = None
     _samples: dict[int, set[int]] = field(default_factory=dict)  # identity number → sample ids
+    _owners: dict[int, int] = field(default_factory=dict)  # sample id → identity number
+    _names: dict[int, str] = field(default_factory=dict)  # identity number → name
+    _rejections: list[Rejection] = field(default_factory=list)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
@@ -89,9 +104,24 @@ class Replica:
         return self.state.settings.name
 
     @property
+    def rejections(self) -> Sequence[Rejection]:
+        """What was said not to be whom, as far as this has followed."""
+        return self._rejections
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Who is enrolled here: names by number."""
+        return self._names
+
+    @property
     def version(self) -> int:
         """The last change that is applied here."""
         return self.position.version
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since this was known to be level with the store."""
+        return monotonic() - self.level
 
     @property
     def cohort(self) -> tuple[Source, int]:
@@ -99,6 +129,14 @@ class Replica:
         own = self.own_cohort
         bundled = self.comparator.cohorts[self.state.settings.probes]
         return ("gallery", own) if own else ("bundle", len(bundled))
+
+    @property
+    def calibrated(self) -> float | None:
+        """When what judges this gallery was put in force or, the bundle's, made: s since 1970."""
+        if self._own is not None:
+            return self._own.put
+        made = self.comparator.manifest.provenance.created
+        return made.timestamp() if made else None
 
     async def catch_up(self, store: IdentityStore) -> None:
         """Apply every change that the store has and this replica has not.
@@ -145,30 +183,47 @@ class Replica:
         await store.changes(self.name, self.position, limit=1)  # or all that follows were in vain
         if snapshot.cohort is not None:
             await self._put_cohort(snapshot.cohort)
-        thaw = partial(self.index.thaw, searched=snapshot.searched)
-        await self._in_thread(thaw, snapshot.frozen)
-        keys, start = snapshot.frozen.keys.tolist(), 0
-        for number, count in zip(
-            snapshot.numbers.tolist(), snapshot.frozen.counts.tolist(), strict=True
-        ):
-            self._samples[number] = set(keys[start : start + count])
-            start += count
+        take_in = partial(self._take_in, searched=snapshot.searched)
+        await self._in_thread(take_in, snapshot.numbers, snapshot.frozen)
+        await self._read_rejections(store)
         await self._follow(store)
         await self._in_thread(self.index.prepare)
 
+    def _take_in(self, numbers: Numbers, frozen: Frozen, *, searched: bool) -> None:
+        """Hold identities of these numbers, where there are none yet."""
+        with nothing_collected():
+            self.index.thaw(frozen, searched=searched)
+            keys, start = frozen.keys.tolist(), 0
+            for number, name, count in zip(
+                numbers.tolist(), frozen.identities, frozen.counts.tolist(), strict=True
+            ):
+                samples = keys[start : start + count]
+                self._samples[number], self._names[number] = set(samples), name
+                self._owners.update(dict.fromkeys(samples, number))
+                start += count
+
     async def _follow(self, store: IdentityStore) -> None:
+        asked = monotonic()
         while changes := await store.changes(self.name, self.position):
             last = changes[-1]
             if any(change.operation == "cohort" for change in changes):
                 await self._read_cohort(store)
-            numbers = {change.identity for change in changes if change.identity}
+            if any(change.operation in RESETTING for change in changes):
+                await self._read_settings(store)
+            numbers = {number for change in changes for number in change.identities}
             if numbers:
                 await self._replace(
                     await store.references(self.name, self.position, numbers), numbers
                 )
+            if any(change.operation in JUDGING for change in changes):
+                await self._read_rejections(store)
+            elif any(each.identity in numbers for each in self._rejections):
+                await self._reject()
             self.position = Position(self.position.lineage, last.version, last.hash)
             erasing = [change.version for change in changes if change.operation in ERASING]
             self.erased = max([self.erased, *erasing])
+            asked = monotonic()
+        self.level = asked
 
     async def _read_all(self, store: IdentityStore, state: GalleryState) -> None:
         """Build a new index beside the one in use, and swap it in when it is whole."""
@@ -180,43 +235,80 @@ class Replica:
             self.executor,
             state.position,
         )
-        async for references in store.load(self.name, state.position):
-            await fresh._replace(references, set(references.names))
+        chunks = [chunk async for chunk in store.load(self.name, state.position)]
+        if overlap(chunks):  # somebody was renamed, merged or made anew meanwhile
+            for chunk in chunks:
+                await fresh._replace(chunk, set(chunk.names))
+        elif chunks:
+            await fresh._in_thread(lambda: fresh._take_in(*joined(chunks), searched=False))
+        chunks.clear()
         await fresh._read_cohort(store)
+        await fresh._read_rejections(store)
         await fresh._follow(store)
         await self._in_thread(fresh.index.prepare)  # or the first to ask would wait for it
-        self.state, self.index, self.position = state, fresh.index, fresh.position
-        self._samples, self.own_cohort = fresh._samples, fresh.own_cohort
-        self._own, self.erased = fresh._own, fresh.version
+        self.state, self.index, self.position = fresh.state, fresh.index, fresh.position
+        self._samples, self._owners, self._names = fresh._samples, fresh._owners, fresh._names
+        self.own_cohort = fresh.own_cohort
+        self._own, self.erased, self._rejections = fresh._own, fresh.version, fresh._rejections
+        self.level = fresh.level
 
     async def _replace(self, references: References, numbers: set[int]) -> None:
-        """Let these identities have just these references."""
-        held = {number: self._samples.get(number, set()) for number in numbers}
-        now: dict[int, set[int]] = {number: set() for number in numbers}
-        for sample, number in zip(
-            references.samples.tolist(), references.identities.tolist(), strict=True
-        ):
-            now[number].add(sample)
-        gone = sorted(set().union(*held.values()) - set().union(*now.values()))
-        rows = [
-            (row, Reference(sample, references.names[number]))
-            for row, (sample, number) in enumerate(
-                zip(references.samples.tolist(), references.identities.tolist(), strict=True)
-            )
-            if sample not in held[number]
-        ]
-        added = [reference for _, reference in rows]
-        embeddings: Array = references.embeddings[[row for row, _ in rows]]
-        await self._in_thread(self._apply, gone, added, embeddings)
-        self._samples.update(now)
-        for number in [number for number, samples in now.items() if not samples]:
-            del self._samples[number]
+        """Let these identities have just these references, under the names that they have now.
 
-    def _apply(self, gone: list[int], added: list[Reference], embeddings: Array) -> None:
-        if gone:
-            self.index.forget(gone)
-        if added:
-            self.index.enroll(added, embeddings)
+        What the store has may be newer than the log so far: a sample that is told here may still
+        be another identity's in this index, and leaves that one then.
+        """
+        owners, names = self._owners, self._names
+        now = dict(zip(references.samples.tolist(), references.identities.tolist(), strict=True))
+        held = set().union(*(self._samples.get(number, ()) for number in numbers))
+        moved = {
+            sample
+            for sample, number in now.items()
+            if sample in owners
+            and (owners[sample], names[owners[sample]]) != (number, references.names[number])
+        }
+        gone = sorted((held - now.keys()) | moved)
+        rows = [row for row, sample in enumerate(now) if sample not in owners or sample in moved]
+        added = [
+            Reference(sample, references.names[now[sample]])
+            for sample in references.samples[rows].tolist()
+        ]
+        if gone or added:
+            embeddings: Array = references.embeddings[rows]
+            await self._in_thread(self.index.change, gone, added, embeddings)
+        left = set()
+        for sample in gone:
+            number = owners.pop(sample)
+            self._samples[number].discard(sample)
+            left.add(number)
+        for reference in added:
+            owners[reference.key] = now[reference.key]
+            self._samples.setdefault(now[reference.key], set()).add(reference.key)
+        names.update(references.names)
+        for number in left:
+            if not self._samples[number]:
+                del self._samples[number], names[number]
+
+    async def _read_settings(self, store: IdentityStore) -> None:
+        """Decide by the settings that the gallery has now, if they are of this comparator."""
+        settings = (await store.gallery(self.name)).settings
+        if settings.digest == self.comparator.digest:
+            self.state = replace(self.state, settings=settings)
+            rule = rule_of(self.comparator, settings)
+            await self._in_thread(self.index.decide_by, rule, settings.rule is None)
+
+    async def _read_rejections(self, store: IdentityStore) -> None:
+        self._rejections = await store.rejections(self.name, self.position)
+        await self._reject()
+
+    async def _reject(self) -> None:
+        """Let the index know what was said not to be whom, by the names of now."""
+        told: dict[str, list[Array]] = {}
+        for each in self._rejections:
+            if name := self._names.get(each.identity):
+                told.setdefault(name, []).append(each.embedding)
+        rows = {name: np.stack(embeddings) for name, embeddings in told.items()}
+        await self._in_thread(self.index.reject, rows)
 
     async def _read_cohort(self, store: IdentityStore) -> None:
         own = await store.cohort(self.name, self.position)

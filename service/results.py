@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from index import Clustering, Health, Identification, OddStrangers, OperatingCurve
+from index import Clustering, Embeddings, Health, Identification, OddStrangers, OperatingCurve
 from models_store import Comparator
 from service.embedding import EmbeddedSamples, Timings
 from service.identities import Change, EnrolledSample
@@ -47,6 +47,7 @@ class Identifications:
     identities: int
     indices: list[int]
     results: list[Identification]
+    embeddings: Embeddings  # (n, d) of the probes
     failures: dict[int, Exception]
     timings: Timings
 

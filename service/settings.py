@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     max_audio_channels: int = Field(8, gt=0, description="Channels of one audio clip")
     max_characters: int = Field(20_000, gt=0, description="Characters of one text")
     decoders: int = Field(
-        0, ge=0, description="Processes that decode samples; 0: four for each core, at most 32"
+        0,
+        ge=0,
+        description="Processes that decode samples, at least 2; 0: four for each core, at most 32",
     )
     decode_seconds: float = Field(
         0.8, gt=0, description="Processor seconds that decoding one sample may take"
@@ -109,6 +111,25 @@ class Settings(BaseSettings):
     max_metadata_bytes: int = Field(4096, gt=0, description="Bytes of an identity's metadata")
     max_kept_bytes: int = Field(
         2**30, gt=0, description="Bytes of uploaded samples that a gallery may keep, where it does"
+    )
+    keep_samples: bool = Field(
+        default=False,
+        description="Let the gallery `default`, when it is made, keep uploaded samples",
+    )
+    undoable_edits: int = Field(
+        100, ge=0, description="Edits of a gallery that can be undone, the newest"
+    )
+    max_rejections: int = Field(
+        1000, ge=0, description="Rejected answers that a gallery remembers"
+    )
+    decisions: int = Field(
+        1000, ge=0, description="Answers that can be read again and judged, the newest; 0: none"
+    )
+    decision_seconds: float = Field(
+        3600.0, gt=0, description="Seconds for which an answer can be read again and judged"
+    )
+    decision_bytes: int = Field(
+        2**26, ge=0, description="Bytes of samples that are kept with answers, to be confirmed"
     )
     max_batch: int = Field(64, gt=0, description="Samples in one model run")
     queue_length: int = Field(
@@ -164,6 +185,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds that the store may take to answer, or to make a write durable",
     )
+    max_staleness: float = Field(
+        3600.0,
+        gt=0,
+        description="Seconds that a gallery answers from memory while the store is away; then 503",
+    )
     wait_replicas: int = Field(
         0, ge=0, description="Redis replicas that must hold a write before it is acknowledged"
     )
@@ -197,6 +223,11 @@ class Settings(BaseSettings):
     )
     metrics_galleries: str = Field(
         "default", description="Galleries with series of their own (at most 20), by commas"
+    )
+    canary_interval: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds between two replays of known strangers and test vectors; 0: none",
     )
     allow_debuggers: bool = Field(
         default=False,

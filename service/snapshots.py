@@ -158,6 +158,7 @@ def _pieces(snapshot: Snapshot) -> Iterator[bytes | memoryview]:
         "position": [getattr(snapshot.position, name) for name in Position.__slots__],
         "code": code(),
         "calibration": snapshot.cohort.calibration if snapshot.cohort else None,
+        "put": snapshot.cohort.put if snapshot.cohort else None,
         "arrays": [[name, array.dtype.str, array.shape] for name, array in arrays.items()],
     }
     text = json.dumps(header).encode()
@@ -211,7 +212,8 @@ def _read(body: memoryview) -> Snapshot:
     if "cohort identities" in arrays:
         embeddings, identities = arrays["cohort embeddings"], arrays["cohort identities"]
         # Copied, for it is held on to, and would hold the whole file.
-        cohort = StoredCohort(embeddings.copy(), identities.copy(), header["calibration"])
+        numbers, put = identities.copy(), header.get("put")
+        cohort = StoredCohort(embeddings.copy(), numbers, header["calibration"], put)
     return Snapshot(
         gallery=header["gallery"],
         digest=header["digest"],

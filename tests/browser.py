@@ -1,6 +1,7 @@
 """A real browser for tests, where one is installed: it has no other network than the service."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,3 +78,29 @@ def _listen(tab: Tab, origin: str) -> None:
     tab.page.on("console", said)
     tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
     tab.page.on("request", asked)
+
+
+def show(page: Any, view: str) -> None:
+    """Go to a view by its link."""
+    page.get_by_role("link", name=view, exact=True).click()
+    page.get_by_role("heading", level=1, name=view).wait_for()
+
+
+def choose(page: Any, gallery: str) -> None:
+    """Look at a gallery."""
+    field = page.get_by_label("Gallery", exact=True)
+    field.locator(f"option[value={gallery}]").wait_for(state="attached")
+    field.select_option(gallery)
+
+
+def status(page: Any, word: str) -> str:
+    """Return what a status says that starts with a word."""
+    starts = r"^\W*" + word.replace(" ", r"\s")  # a figure and its unit are not broken
+    place = page.get_by_role("status").filter(has_text=re.compile(starts))
+    place.wait_for()
+    return re.sub(r"\s+", " ", place.inner_text()).strip()
+
+
+def press(page: Any, name: str) -> None:
+    """Press the button of that name."""
+    page.get_by_role("button", name=name, exact=True).click()

@@ -70,6 +70,7 @@ def make_bundle(
                 {"fmr": 0.1, "threshold": 0.6, "fnmr": 0.05},
                 {"fmr": 0.01, "threshold": 0.8, "fnmr": 0.1},
             ],
+            "provenance": {"created": "2026-11-01T00:00:00Z"},
         },
     )
     return folder

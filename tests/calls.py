@@ -70,8 +70,19 @@ OF_A_GALLERY: Mapping[str, Callable[[str], Request]] = {
     "list_identities": _get("/galleries/{gallery}/identities"),
     "get_identity": _get(IDENTITY),
     "update_identity": _json("PATCH", IDENTITY, metadata={"a": 1}),
+    "update_gallery": _json("PATCH", "/galleries/{gallery}", target_fpir=0.2),
+    "merge_identities": _json("POST", "/galleries/{gallery}/merge", **{"from": "x", "into": "y"}),
+    "split_identity": _json(
+        "POST", "/galleries/{gallery}/split", identity="x", samples=["1"], into="y"
+    ),
+    "similar_identities": _get(f"{IDENTITY}/similar"),
+    "list_edits": _get("/galleries/{gallery}/edits"),
+    "undo_edit": _json("POST", "/galleries/{gallery}/undo", version=1),
     "forget_identity": _delete(IDENTITY),
     "forget_sample": _delete(f"{IDENTITY}/samples/1"),
+    "get_preview": _get(IDENTITY + "/samples/1/preview"),
+    "list_rejections": _get("/galleries/{gallery}/rejections"),
+    "take_rejection_back": _delete("/galleries/{gallery}/rejections/0123456789abcdef"),
     "get_receipt": _get("/galleries/{gallery}/receipts/1"),
     "migrate_gallery": _json("POST", "/galleries/{gallery}/migrate", comparator="wide@1"),
     "get_migration": _get("/galleries/{gallery}/migration"),
@@ -95,6 +106,10 @@ MAKING_A_GALLERY: Mapping[str, Callable[[str], Request]] = {
 OF_NO_GALLERY: Mapping[str, Callable[[str], Request]] = {
     "verify": lambda _: ("POST", "/verify", {"files": [part(draw(1), "a"), part(draw(2), "b")]}),
     "embed": _form("/embed"),
+    "get_decision": _get("/decisions/0123456789abcdef01234567"),
+    "give_feedback": _json(
+        "POST", "/feedback", decision="0123456789abcdef01234567", verdict="confirm"
+    ),
     "list_galleries": _get("/galleries"),
     "about": _get("/"),
     "list_comparators": _get("/comparators"),

@@ -46,9 +46,9 @@ def cheap(service: Service, *, seconds: float = MOST_SECONDS) -> Iterator[None]:
     assert service.process is not None
     home = Path(f"/proc/{service.process.pid}")
     (home / "clear_refs").write_text("5")  # the peak is that of now
-    before, spent = _memory(home, "VmRSS"), _seconds(service.process.pid)
+    before, spent = _memory(home, "VmRSS"), processor_seconds(service.process.pid)
     yield
-    spent = _seconds(service.process.pid) - spent
+    spent = processor_seconds(service.process.pid) - spent
     taken = _memory(home, "VmHWM") - before
     assert (spent <= seconds, taken <= MOST_BYTES) == (True, True), (spent, taken)
     good = httpx.post(f"{service.url}/embed", files=[part(draw(1))], data={"comparator": "tiny"})
@@ -89,7 +89,7 @@ def wait_gone(pids: list[int], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def _seconds(root: int) -> float:
+def processor_seconds(root: int) -> float:
     """Return the processor time of a process and all below it, the dead included."""
     stats = filter(None, map(_stat, processes(root)))
     return sum(sum(map(int, fields[11:15])) for fields in stats) * TICK

@@ -2,8 +2,10 @@
 
 from service.answers.checkup import GalleryHealth
 from service.answers.comparing import ClusterAnswer, EmbedAnswer, VerifyAnswer
-from service.answers.deciding import IdentifyAnswer
+from service.answers.deciding import DecisionAnswer, IdentifyAnswer
+from service.answers.editing import EditAnswer, EditsAnswer, SimilarAnswer
 from service.answers.evaluation import EvaluateAnswer
+from service.answers.feedback import FeedbackAnswer, RejectionsAnswer
 from service.answers.galleries import (
     CohortAnswer,
     EnrollAnswer,
@@ -26,9 +28,13 @@ __all__ = [
     "CohortAnswer",
     "ComparatorAnswer",
     "ComparatorsAnswer",
+    "DecisionAnswer",
+    "EditAnswer",
+    "EditsAnswer",
     "EmbedAnswer",
     "EnrollAnswer",
     "EvaluateAnswer",
+    "FeedbackAnswer",
     "Forgotten",
     "GalleriesAnswer",
     "GalleryAnswer",
@@ -41,5 +47,7 @@ __all__ = [
     "OperatingCurveAnswer",
     "Readiness",
     "ReceiptAnswer",
+    "RejectionsAnswer",
+    "SimilarAnswer",
     "VerifyAnswer",
 ]

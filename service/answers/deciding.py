@@ -1,5 +1,7 @@
 """Who a probe is, or that it is nobody enrolled, and what that rests on."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel
@@ -8,6 +10,7 @@ from index import Identification
 from service import bands
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
+from service.decisions import Decided
 from service.results import Identifications
 
 
@@ -134,7 +137,11 @@ class Result(BaseModel):
 
 
 class IdentifyAnswer(Timed):
-    """Decisions on every probe, all on one version of the gallery."""
+    """Decisions on every probe, all on one version of the gallery.
+
+    By `decisions[i]` the decision in `results[i]` can be read again and judged for a while; null
+    where none are remembered.
+    """
 
     gallery: str
     comparator: str
@@ -142,11 +149,17 @@ class IdentifyAnswer(Timed):
     version: int
     identities: int
     results: list[Result]
+    decisions: list[str | None]
     failures: list[Failure]
 
     @classmethod
-    def of(cls, found: Identifications, *, figures: bool = True) -> Self:
-        """Shape the decisions of one request, with the figures that they rest on or without."""
+    def of(
+        cls, found: Identifications, decided: Sequence[str | None], *, figures: bool = True
+    ) -> Self:
+        """Shape the decisions of one request, with the figures that they rest on or without.
+
+        They are remembered by the ids `decided`.
+        """
         results = [Result.of(i, r) for i, r in zip(found.indices, found.results, strict=True)]
         return cls(
             gallery=found.replica.name,
@@ -155,6 +168,33 @@ class IdentifyAnswer(Timed):
             version=found.version,
             identities=found.identities,
             results=results if figures else [result.without_figures() for result in results],
+            decisions=list(decided),
             failures=Failure.of(found.failures),
             timings_ms=milliseconds(found.timings),
+        )
+
+
+class DecisionAnswer(BaseModel):
+    """A decision of `/identify`, read again: as it was made `at` a time, on `version`."""
+
+    gallery: str
+    comparator: str
+    digest: str
+    version: int
+    identities: int
+    at: datetime
+    result: Result
+
+    @classmethod
+    def of(cls, kept: Decided, *, figures: bool = True) -> Self:
+        """Shape a decision that is remembered."""
+        result = Result.of(kept.index, kept.result)
+        return cls(
+            gallery=kept.gallery,
+            comparator=kept.comparator.title,
+            digest=kept.comparator.digest,
+            version=kept.version,
+            identities=kept.identities,
+            at=kept.at,
+            result=result if figures else result.without_figures(),
         )

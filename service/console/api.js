@@ -52,6 +52,19 @@ export async function call(method, path, body, headers = {}) {
 
 export const get = (path) => call("GET", path);
 
+/** What a call answers, as it is; or throw a Problem. */
+export async function getBlob(path) {
+  const headers = key.get() ? { authorization: `Bearer ${key.get()}` } : {};
+  let answer;
+  try {
+    answer = await fetch(new URL(path, ROOT), { headers, cache: "no-store", credentials: "omit" });
+  } catch {
+    throw new Problem(0, SILENT);
+  }
+  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
+  return answer.blob();
+}
+
 /** Send a write that may be sent again: the service knows it by its key, and does it once. */
 export async function callOnce(path, body, onWait = () => {}) {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

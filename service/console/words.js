@@ -59,6 +59,8 @@ const ADVICE = {
   "not-ready": "Wait until the service says at the top that it is ready.",
   "quota-exceeded": "Wait, or use a key with a larger quota.",
   "already-exists": "Choose another name.",
+  "edit-conflict": "Look at what was done since, and undo that first.",
+  "migration-conflict": "Finish or end the migration first.",
   "target-unresolvable":
     "Ask for a higher rate, or give the gallery a cohort of more strangers; the Threshold page tells how many.",
   "undecodable-input": "Send it in a format that the comparator reads, whole.",

@@ -4,20 +4,33 @@ from fastapi import APIRouter, Depends
 
 from service.routes import (
     comparing,
+    editing,
     evaluation,
+    feedback,
     galleries,
     identities,
     migrating,
     recognising,
     serving,
 )
-from service.routes.parts import Parts, authorised, no_strange_parameters
+from service.routes.parts import GUARDS, Parts
+from service.routes.straight import Straight
 
-__all__ = ["Parts", "router", "templates"]
+__all__ = ["Parts", "Straight", "router", "templates"]
 
-ROOMS = (comparing, recognising, evaluation, galleries, migrating, identities, serving)
+ROOMS = (
+    comparing,
+    recognising,
+    feedback,
+    evaluation,
+    galleries,
+    migrating,
+    identities,
+    editing,
+    serving,
+)
 
-router = APIRouter(dependencies=[Depends(authorised), Depends(no_strange_parameters)])
+router = APIRouter(dependencies=[Depends(guard) for guard in GUARDS])
 for room in ROOMS:
     router.include_router(room.router)
 

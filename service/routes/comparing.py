@@ -13,9 +13,12 @@ router = APIRouter()
 
 
 @router.post(
-    "/verify", operation_id="verify", openapi_extra=body(fields.VerifyFields, one=("a", "b"))
+    "/verify",
+    operation_id="verify",
+    response_model=answers.VerifyAnswer,
+    openapi_extra=body(fields.VerifyFields, one=("a", "b")),
 )
-async def verify(request: Request, parts: Served, caller: Asking) -> answers.VerifyAnswer:
+async def verify(request: Request, parts: Served, caller: Asking) -> Response:
     """Say whether two samples are the same."""
     upload = await read_upload(request, parts.uploads, ("a", "b"))
     asked = fields.VerifyFields.of(upload)
@@ -30,7 +33,9 @@ async def verify(request: Request, parts: Served, caller: Asking) -> answers.Ver
     request.state.facts = Facts(
         comparator=found.comparator.title, timings=found.timings, samples=2
     )
-    return answers.VerifyAnswer.of(found, figures=caller.sees_figures)
+    return await in_json(
+        lambda: answers.VerifyAnswer.of(found, figures=caller.sees_figures), items=2
+    )
 
 
 @router.post(

@@ -3,18 +3,27 @@
 from typing import Annotated
 
 from annotated_types import Interval
-from fastapi import APIRouter, Path, Request
-from pydantic import Field
+from fastapi import APIRouter, Path, Request, Response
 
 from service import answers, fields
+from service.editing import rename
 from service.erasure import receipt_of
-from service.fields import DIGITS, GalleryName, IdentityName
-from service.routes.parts import MAX_PAGE, Served, read_small
+from service.fields import DIGITS, GalleryName, IdentityName, SampleId
+from service.parameters import InvalidParameter
+from service.previews import preview_of
+from service.routes.parts import MAX_PAGE, IdempotencyKey, Served, read_small
 from service.wire import body
 
 router = APIRouter()
 
-SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+SHOWN_ONLY = {
+    "Cache-Control": "no-store",
+    "Content-Disposition": "inline",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What keeps a browser from taking what somebody sent for a page, and from keeping it."""
 
 
 @router.get("/galleries/{gallery}/identities", operation_id="list_identities")
@@ -45,16 +54,26 @@ async def get_identity(
 @router.patch(
     "/galleries/{gallery}/identities/{identity}",
     operation_id="update_identity",
-    openapi_extra=body(fields.MetadataFields),
+    openapi_extra=body(fields.IdentityFields),
 )
 async def update_identity(
-    gallery: GalleryName, identity: IdentityName, request: Request, parts: Served
+    gallery: GalleryName,
+    identity: IdentityName,
+    request: Request,
+    parts: Served,
+    idempotency_key: IdempotencyKey = None,
 ) -> answers.IdentityAnswer:
-    """Replace an identity's metadata."""
-    asked = await read_small(request, fields.MetadataFields)
-    fields.bound_metadata(asked.metadata, parts.metadata_limit)
-    await parts.recogniser.describe(gallery, identity, asked.metadata)
-    return answers.IdentityAnswer.of(await parts.store.identity(gallery, identity))
+    """Give an identity another name, which can be undone; or replace its metadata."""
+    asked = await read_small(request, fields.IdentityFields)
+    recogniser, name = parts.recogniser, asked.name
+    if (name is None) == (asked.metadata is None):
+        raise InvalidParameter("body", "expected either name or metadata")
+    if name is not None:
+        await rename(recogniser, parts.edits, gallery, identity, name, idempotency_key)
+    elif asked.metadata is not None:
+        fields.bound_metadata(asked.metadata, parts.metadata_limit)
+        await recogniser.describe(gallery, identity, asked.metadata)
+    return answers.IdentityAnswer.of(await parts.store.identity(gallery, name or identity))
 
 
 @router.delete("/galleries/{gallery}/identities/{identity}", operation_id="forget_identity")
@@ -75,6 +94,29 @@ async def forget_sample(
     """Forget one sample of an identity."""
     change = await parts.recogniser.forget_sample(gallery, identity, int(sample))
     return answers.Forgotten.of(gallery, change)
+
+
+@router.get(
+    "/galleries/{gallery}/identities/{identity}/samples/{sample}/preview",
+    operation_id="get_preview",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "text/plain": {"schema": {"type": "string"}},
+            }
+        }
+    },
+)
+async def get_preview(
+    gallery: GalleryName, identity: IdentityName, sample: SampleId, parts: Served
+) -> Response:
+    """Show a sample that is kept: a picture made anew of at most 160 pixels, or its text."""
+    found = await preview_of(
+        parts.recogniser, parts.store, parts.embedder, gallery, identity, int(sample)
+    )
+    return Response(found.content, media_type=found.media_type, headers=SHOWN_ONLY)
 
 
 @router.get("/galleries/{gallery}/receipts/{version}", operation_id="get_receipt")

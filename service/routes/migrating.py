@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from service import answers, fields
 from service.edge import Facts
 from service.fields import GalleryName
-from service.routes.parts import Parts, Served, read_small
+from service.routes.parts import Parts, Served, read_optional, read_small
 from service.wire import body
 
 router = APIRouter()
@@ -21,10 +21,7 @@ async def _read_switch(request: Request, parts: Parts) -> fields.SwitchFields:
     request.state.deadline.reschedule(
         asyncio.get_running_loop().time() + parts.evaluation_deadline
     )
-    empty = request.headers.get("content-length", "0") == "0"
-    if empty and "transfer-encoding" not in request.headers:
-        return fields.SwitchFields()
-    return await read_small(request, fields.SwitchFields)
+    return await read_optional(request, fields.SwitchFields)
 
 
 @router.post(

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from models_store import Shelf
 from service import fields
 from service.access import check_role
+from service.decisions import Decisions
+from service.drift import Drift
+from service.edits import EditStore
+from service.embedding import Embedder
 from service.evaluating import Evaluator
 from service.identities import IdentityStore
 from service.imports import ImportLimits
@@ -41,6 +45,7 @@ class Parts:
     store: IdentityStore
     shelf: Shelf
     telemetry: Telemetry
+    drift: Drift
     uploads: UploadLimits
     bulk_limit: int
     import_limit: int
@@ -51,6 +56,9 @@ class Parts:
     evaluation_deadline: float
     questions: Questions
     migrator: Migrator
+    edits: EditStore
+    embedder: Embedder
+    decisions: Decisions
 
     def seen_by(self, caller: Caller) -> Self:
         """Return the same as a caller has it, who may not see every gallery."""
@@ -71,6 +79,9 @@ async def _parts(request: Request) -> Parts:
 
 Served = Annotated[Parts, Depends(_parts)]
 Asking = Annotated[Caller, Depends(_caller)]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+]
 
 
 async def authorised(request: Request) -> None:
@@ -84,6 +95,13 @@ async def read_small(request: Request, model: type[FieldsT]) -> FieldsT:
     if not isinstance(document, dict):
         raise InvalidParameter("body", "expected a JSON object")
     return model.read(document, strict=True)
+
+
+async def read_optional(request: Request, model: type[FieldsT]) -> FieldsT:
+    """Return what a small JSON body says, or the defaults where there is none."""
+    if "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0":
+        return await read_small(request, model)
+    return model.read({}, strict=True)
 
 
 async def in_json(answer: Callable[[], BaseModel], items: int) -> Response:
@@ -105,3 +123,7 @@ async def no_strange_parameters(request: Request) -> None:
         if name not in known:
             raise InvalidParameter(field_name(name), "expected each parameter once, and no others")
         known.remove(name)
+
+
+GUARDS = (authorised, no_strange_parameters)
+"""What is asked of every request before its route is."""

@@ -14,15 +14,18 @@ from service.bulk import enroll_lines
 from service.edge import Facts
 from service.fields import DIGITS, GalleryName
 from service.guessing import demand_samples, demand_usual_terms, within_quota
-from service.routes.parts import NDJSON, Asking, Served, in_json
+from service.routes.parts import NDJSON, Asking, IdempotencyKey, Served, in_json
 from service.uploads import bounded, read_upload
 from service.wire import body
 
 router = APIRouter()
 
-IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
-]
+STALENESS = {
+    "X-Staleness": {
+        "description": "Seconds since the gallery was known to be level with the store",
+        "schema": {"type": "integer", "minimum": 0},
+    }
+}
 
 
 @router.post(
@@ -97,6 +100,7 @@ async def enroll_bulk(
     "/identify",
     operation_id="identify",
     response_model=answers.IdentifyAnswer,
+    responses={200: {"headers": STALENESS}},
     openapi_extra=body(fields.IdentifyFields, many=("files",)),
 )
 async def identify(
@@ -122,7 +126,9 @@ async def identify(
         min_version=x_min_version,
     )
     found = within_quota(parts.questions, caller, asked, files, found)
+    decided = parts.decisions.keep(caller.name, files, found)
     comparator = found.replica.comparator.title
+    parts.drift.watch(found.replica, found.embeddings)
     for result in found.results:
         parts.telemetry.identified(
             asked.gallery, comparator, result.outcome, result.score, result.p_value
@@ -136,6 +142,8 @@ async def identify(
         timings=found.timings,
         failures=found.failures,
     )
-    return await in_json(
-        lambda: answers.IdentifyAnswer.of(found, figures=caller.sees_figures), len(files)
+    response = await in_json(
+        lambda: answers.IdentifyAnswer.of(found, decided, figures=caller.sees_figures), len(files)
     )
+    response.headers["X-Staleness"] = f"{found.replica.staleness:.0f}"
+    return response

@@ -9,7 +9,7 @@ if refusal then return refusal end
 
 redis.call('HSETNX', root, 'width', ARGV[3])
 redis.call('HSET', below .. 'cohort', 'identities', ARGV[4], 'embeddings', ARGV[5],
-  'calibration', ARGV[6])
+  'calibration', ARGV[6], 'at', now())
 local change = append(log_length, 'cohort', 0, {})
 erased()
 return change

@@ -8,6 +8,9 @@ if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
 end
 local staged = under(ARGV[1])
 local counts = redis.call('HMGET', staged .. 'staged', 'identities', 'samples')
+if redis.call('ZCARD', staged .. 'identities') < tonumber(counts[1] or 0) then
+  return refused('IMPORTBROKEN', 'two identities have one name')
+end
 if (counts[1] or '0') ~= ARGV[6] or (counts[2] or '0') ~= ARGV[7] then
   return refused('IMPORTBROKEN', 'identities or samples are missing')
 end
@@ -28,6 +31,7 @@ if lineage then
   if tonumber(there) > tonumber(version) then version = there end
   before = {lineage, originals or nil}
   redis.call('SADD', KEYS[2], unpack(before))
+  drop_edits()
 end
 
 redis.call('UNLINK', root)

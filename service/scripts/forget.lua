@@ -13,7 +13,9 @@ local function count_forgotten(bytes)
 end
 
 if sample == '' then
-  local samples = sample_ids(record)
+  local samples, fingerprints = sample_ids(record), {}
+  for _, id in ipairs(samples) do fingerprints[fingerprint_of(record, id)] = true end
+  forget_in_edits(number, samples, fingerprints, true)
   if originals then count_forgotten(forget_originals(number)) end
   if shadow then
     redis.call('HINCRBY', root, 'shadow_samples', 0 - #sample_ids(beside))
@@ -38,6 +40,7 @@ if not kept and not copied then
 end
 
 local fingerprint = string.match(kept or copied, '^%x+')
+forget_in_edits(number, {sample}, {[fingerprint] = true})
 redis.call('HDEL', record, sample, fingerprint)
 if copied then
   redis.call('HDEL', beside, sample, fingerprint)

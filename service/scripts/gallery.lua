@@ -12,7 +12,8 @@
 --   identities        sorted set: name, scored by its number
 --   identity:<n>      hash: name, created, metadata, <fingerprint> -> sample id,
 --                     <sample id> -> "<fingerprint> <created> <embedding>"
---   cohort            hash: identities, embeddings, calibration
+--   cohort            hash: identities, embeddings, calibration, at (ms)
+--   rejected          hash: "<n>:<id>" -> "<created> <embedding>" of probes that were not identity n
 --   log               stream: one entry a change, with the id <version>-0
 --   replies:<day>     hash: idempotency key -> the answer that was given
 --   staged            hash: identities, samples, bytes of originals; only while a gallery is being imported
@@ -26,7 +27,8 @@
 --   identities        sorted set: numbers of identities with originals, scored by themselves
 --   originals:<n>     hash: sample id -> "<modality, or nothing> <bytes>"
 --
--- Beside them kindred:{<gallery>}:doomed is a set of deleted lineages that are not yet purged,
+-- Beside them lie the edits that can be undone (edits.lua);
+-- kindred:{<gallery>}:doomed is a set of deleted lineages that are not yet purged,
 -- kindred:{<gallery>}:migration a hash that tells how far the making of the shadow is (migrate.lua)
 -- and kindred:{<gallery>}:migrator who works on it. In other slots of a cluster and in no script,
 -- kindred:galleries is a set of <gallery>:<lineage> and of <gallery>:<originals>, and

@@ -12,7 +12,7 @@ end
 if #gone > 0 then return 1 end
 
 local today = math.floor(now() / DAY)
-redis.call('UNLINK', below .. 'log', below .. 'cohort', below .. 'staged', below .. 'pending',
+redis.call('UNLINK', below .. 'log', below .. 'cohort', below .. 'rejected', below .. 'staged', below .. 'pending',
   below .. 'left', below .. 'failed',
   below .. 'replies:' .. today, below .. 'replies:' .. (today - 1))
 redis.call('SREM', KEYS[2], ARGV[1])

@@ -25,21 +25,22 @@ for _, number in ipairs(numbers) do
   local samples, heads, kept = {}, {}, {}
   local fields = redis.call('HGETALL', identity_key(number))
   for i = 1, #fields, 2 do
-    local field, value = fields[i], fields[i + 1]
-    if field == 'name' then
-      name = value
+    local field = fields[i]
+    local id = #field < 20 and tonumber(field)  -- is_sample, in less time
+    if id then
+      samples[#samples + 1] = id
+      kept[id] = fields[i + 1]
+    elseif field == 'name' then
+      name = fields[i + 1]
     elseif field == 'created' then
-      created = value
+      created = fields[i + 1]
     elseif field == 'metadata' then
-      metadata = value
-    elseif is_sample(field) then
-      samples[#samples + 1] = tonumber(field)
-      kept[tonumber(field)] = value
+      metadata = fields[i + 1]
     end
   end
   table.sort(samples)
   for _, id in ipairs(samples) do
-    local _, head = string.find(kept[id], '^%x+ %d+ ')
+    local head = string.find(kept[id], ' ', 66, true)  -- the second one, behind the SHA-256
     if all then heads[#heads + 1] = string.sub(kept[id], 1, head - 1) end
     embeddings[#embeddings + 1] = string.sub(kept[id], head + 1)
   end

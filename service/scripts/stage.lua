@@ -20,14 +20,15 @@ while i <= #ARGV do
   local before = redis.call('HGET', record, 'name')
   if before then
     staged(-1, -#sample_ids(record))
-    redis.call('ZREM', below .. 'identities', before)
+    if redis.call('ZSCORE', below .. 'identities', before) == number then
+      redis.call('ZREM', below .. 'identities', before)
+    end
     redis.call('UNLINK', record)
     redis.call('HINCRBY', below .. 'staged', 'bytes', 0 - forget_originals(number))
   end
   if name ~= '' then
-    if redis.call('ZADD', below .. 'identities', 'NX', number, name) == 0 then
-      return refused('IMPORTBROKEN', 'two identities have one name')
-    end
+    -- Who had the name until it was given away is told again, or the last step finds it out.
+    redis.call('ZADD', below .. 'identities', number, name)
     redis.call('HSET', record, 'name', name, 'created', created)
     if metadata ~= '' then redis.call('HSET', record, 'metadata', metadata) end
     for _ = 1, tonumber(count) do

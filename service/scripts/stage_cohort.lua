@@ -5,4 +5,4 @@ if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
 end
 below = under(ARGV[1])
 redis.call('HSET', below .. 'cohort', 'identities', ARGV[2], 'embeddings', ARGV[3],
-  'calibration', ARGV[4])
+  'calibration', ARGV[4], 'at', now())

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -427,6 +428,8 @@ async def test_a_cohort_is_kept_and_is_a_change(store: IdentityStore) -> None:
     assert kept.embeddings.tobytes() == cohort.embeddings.tobytes()
     assert kept.identities.tolist() == [7, 7]
     assert kept.calibration == '{"rule": "max"}'
+    assert kept.put is not None
+    assert abs(kept.put - time.time()) < 60
     assert (change.version, change.operation, change.identity) == (1, "cohort", 0)
 
 

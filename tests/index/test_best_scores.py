@@ -1,9 +1,11 @@
 """Best scores followed change by change are those of a search afresh."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from index import best_scores
 from index.best_scores import BestScores
 from index.gallery import Metric, Reference
 from index.leave_one_out import LeaveOneOut
@@ -61,6 +63,33 @@ def test_an_owners_probe_is_not_compared_with_its_owner():
     best.follow(roster, changed)
 
     np.testing.assert_allclose(best.values, head(1 - np.cos(np.radians([60]))), atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("likeness", [0.0, 1.0], ids=["alike", "nearly the same"])
+def test_many_probes_have_the_scores_of_each_alone_to_the_last_bit(
+    rule: Rule, metric: Metric, likeness: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Float32 may rule out whole blocks of identities, and never decides."""
+    monkeypatch.setattr(best_scores, "_BLOCK", 3)
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((90, 16)) * (1 - likeness) + 1e-4 * rng.standard_normal((90, 16))
+    rows = (rows + likeness).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    roster = Roster(lambda: NumpyGallery(16, metric), head)
+    roster.keep_centroids()
+    owners = [f"id {i // 3}" for i in range(60)]
+    roster.enroll(list(map(Reference, range(60), owners)), rows[:60])
+    probes, theirs = rows[30:], [*owners[30:], *[None] * 30]
+
+    together = BestScores(rule, 16)
+    together.admit(roster, probes, theirs)
+
+    for i, owner in enumerate(theirs):
+        others = [name for name in roster.identities if name != owner]
+        alone = roster.scores(probes[i : i + 1], others, rule).max()
+        assert together.values[i] == alone
 
 
 def test_who_is_left_alone_has_nobody_to_score():

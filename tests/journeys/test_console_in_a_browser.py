@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.browser import installed, opened
+from tests.browser import choose, installed, opened, press, show, status
 from tests.bundles import make_bundle
 from tests.drawings import draw, part
 from tests.keys import bearing, entry, secret, write
@@ -74,29 +74,6 @@ def files(tmp_path):
         return paths
 
     return made
-
-
-def show(page, view):
-    page.get_by_role("link", name=view, exact=True).click()
-    page.get_by_role("heading", level=1, name=view).wait_for()
-
-
-def choose(page, gallery):
-    field = page.get_by_label("Gallery", exact=True)
-    field.locator(f"option[value={gallery}]").wait_for(state="attached")
-    field.select_option(gallery)
-
-
-def status(page, word):
-    """Return what a status says that starts with a word."""
-    starts = r"^\W*" + word.replace(" ", r"\s")  # a figure and its unit are not broken
-    place = page.get_by_role("status").filter(has_text=re.compile(starts))
-    place.wait_for()
-    return re.sub(r"\s+", " ", place.inner_text()).strip()
-
-
-def press(page, name):
-    page.get_by_role("button", name=name, exact=True).click()
 
 
 def test_every_view_opens_and_asks_nobody_else(tab):

@@ -107,6 +107,32 @@ def test_no_file_holds_a_byte_of_a_forgotten_identity_once_the_receipt_is_comple
     assert holding(service.data_dir, NEIGHBOUR) == {"store", "snapshots"}
 
 
+def test_what_an_edit_kept_to_be_undone_is_forgotten_with_whom_it_was_about(service):
+    url = "/galleries/default"
+    with service.client() as client:
+        enroll(client, "Trillian-Astra", 2, 3, metadata={"also": "Tricia-McMillan"})
+        enroll(client, "Ford-Prefect", 4)
+        client.post(f"{url}/merge", json={"from": "Trillian-Astra", "into": "Zaphod-Beeblebrox"})
+        client.post(f"{url}/merge", json={"from": "Zaphod-Beeblebrox", "into": "Ford-Prefect"})
+        client.patch(f"{url}/identities/Ford-Prefect", json={"name": "Arthur-Dent"})
+        all_of_it = [
+            *SECRET,
+            *traces("Trillian-Astra", 3, 4),
+            *traces("Tricia-McMillan"),
+            *traces("Ford-Prefect"),
+            *traces("Arthur-Dent"),
+        ]
+        assert len(client.get(f"{url}/edits").json()["edits"]) == 3
+
+        gone = client.delete(f"{url}/identities/Arthur-Dent").json()
+        wait_erased(client, gone["receipt"])
+
+        assert holding(service.data_dir, all_of_it) == set()
+        assert client.get(f"{url}/edits").json()["edits"] == []
+    assert service.stop() == 0
+    assert holding(service.data_dir, all_of_it) == set()
+
+
 @pytest.mark.slow
 def test_a_service_killed_right_after_a_deletion_finishes_it_at_its_next_start(service):
     with service.client() as client:

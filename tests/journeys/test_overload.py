@@ -13,7 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.overload import ALWAYS, Clients, at_random, get, post
+from benchmarks.clients import Clients, get, post
+from benchmarks.overload import ALWAYS, at_random
 from service.admission import STANDING
 from tests.drawings import draw, part
 from tests.refusals import assert_refused

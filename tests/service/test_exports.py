@@ -1,8 +1,10 @@
 """An export while the gallery changes, and imports that do not come to their end."""
 
 import base64
+import contextlib
 import hashlib
 import json
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +18,23 @@ from service.durable_redis import DurableRedis
 from service.embedded_redis import EmbeddedRedis
 from service.exports import export_lines
 from service.identities import (
+    EditConflict,
     Enrollment,
     GallerySettings,
     GalleryState,
+    IdentityExists,
     ImportBroken,
     KeptIdentity,
     NewSample,
     NotDurable,
     OriginalsFull,
     StoredCohort,
+    UnknownEdit,
     UnknownGallery,
+    UnknownIdentity,
 )
 from service.imports import ImportLimits, import_lines
+from service.redis_edits import RedisEdits
 from service.redis_store import RedisIdentityStore
 from service.uploads import MalformedBody, TooLarge
 
@@ -134,6 +141,49 @@ async def test_what_changes_during_an_export_is_told_again_and_what_is_told_last
     assert own is not None
     assert own.embeddings.tobytes() == strangers.tobytes()
     assert own.identities.tolist() == cohort.identities.tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_gallery_that_is_edited_during_an_export_is_whole_as_of_its_last_line(
+    store: RedisIdentityStore,
+    redis: DurableRedis,
+    model: Comparator,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    monkeypatch.setattr("service.redis_store._WHOLE_CHUNK", 1)  # an identity at a time
+    edits, rng = RedisEdits(redis), random.Random(seed)
+    names = ["Ada", "Bea", "Cleo", "Dot", "Eve", "Fay"]
+    for i, name in enumerate(names):
+        await enroll(store, model, name, 2 * i, 2 * i + 1, 100)
+    lines = []
+
+    async for some in export_lines(store, "staff"):
+        lines.append(some)
+        if len(lines) > 8:
+            continue
+        a, b = rng.sample([*names, "Gus"], 2)
+        with contextlib.suppress(UnknownIdentity, IdentityExists, EditConflict, UnknownEdit):
+            match rng.choice(["rename", "swap", "merge", "undo", "reject"]):
+                case "rename":
+                    await edits.rename("staff", a, b)
+                case "swap":
+                    for old, new in ((a, "-"), (b, a), ("-", b)):
+                        await edits.rename("staff", old, new)
+                case "merge":
+                    await edits.merge("staff", a, b)
+                case "undo":
+                    await edits.undo("staff", None, settings=True)
+                case "reject":
+                    await edits.reject("staff", model.digest, a, sample(7).embedding)
+    await put(store, model, "again", b"".join(lines))
+
+    assert comparable(await whole(store, "again")) == comparable(await whole(store, "staff"))
+    staff, again = [(await store.gallery(name)).position for name in ("staff", "again")]
+    kept, taken = await store.rejections("staff", staff), await store.rejections("again", again)
+    assert [(r.id, r.identity, r.created) for r in taken] == [
+        (r.id, r.identity, r.created) for r in kept
+    ]
 
 
 async def test_an_import_that_its_process_did_not_survive_is_swept_away_at_the_next_start(

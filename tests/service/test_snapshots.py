@@ -32,7 +32,7 @@ def snapshot(identities: int = 12, *, cohort: bool = True, seed: int = 0) -> Sna
     if references:
         identifier.enroll(references, rows[30:])
     identifier.prepare()
-    own = StoredCohort(rows[:30], np.arange(30) // 2, '{"a": 1}') if cohort else None
+    own = StoredCohort(rows[:30], np.arange(30) // 2, '{"a": 1}', 12.5) if cohort else None
     numbers = np.arange(identities, dtype=np.int64) + 7
     position = Position(LINEAGE, 60, "hash")
     return Snapshot("staff", "digest", position, numbers, own, identifier.freeze())
@@ -54,6 +54,7 @@ def test_what_is_read_is_what_was_written(identities: int, *, cohort: bool) -> N
     assert read.frozen.embeddings.tobytes() == written.frozen.embeddings.tobytes()
     assert read.frozen.searches.keys() == written.frozen.searches.keys()
     assert (read.cohort is None) != cohort
+    assert read.cohort is None or read.cohort.put == 12.5
 
 
 @settings(max_examples=2000, deadline=None)

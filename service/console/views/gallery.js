@@ -3,8 +3,10 @@
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { call, get, path } from "../api.js";
 import { app, ask, attempt, comparator, gallery, refresh, update } from "../app.js";
-import { galleryField, picture, problemBox } from "../parts.js";
+import { galleryField, problemBox } from "../parts.js";
+import { preview } from "../previews.js";
 import { count, day, rate } from "../words.js";
+import { controls, isOpen, lastEdit, onEdit, pastEdits, readHistory, toggle } from "./editing.js";
 
 export const title = "Gallery";
 
@@ -17,8 +19,11 @@ const made = {
   busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
 };
 
+onEdit(() => reload());
+
 export function enter() {
   if (list.of !== app.gallery) reload();
+  readHistory();
 }
 
 function reload() {
@@ -137,7 +142,9 @@ export const view = () => {
     </form>
     ${problemBox(list.problem)}${problemBox(gone.problem)}
     <div role="status">${gone.receipt ? receipt() : nothing}</div>
+    ${lastEdit()}
     ${listed()}
+    ${pastEdits()}
     ${newGallery()}`;
 };
 
@@ -153,17 +160,19 @@ const listed = () => html`
 const identityRow = (each) => html`<tr>
   <th scope="row">${each.identity}</th>
   <td><details><summary>${count(each.samples.length, "sample")}</summary><ul class="plain">${each.samples.map((sample) => {
-    const shown = app.pictures.get(`${app.gallery}/${sample.id}`);
-    return html`<li class="row">${shown ? picture(shown) : nothing}<span>sample ${sample.id}, ${day(sample.created)}</span>
+    return html`<li class="row">${preview(app.gallery, each.identity, sample.id)}<span>sample ${sample.id}, ${day(sample.created)}</span>
       <button type="button" class="small" aria-label="Forget sample ${sample.id} of ${each.identity}"
         @click=${() => forget(`sample ${sample.id} of ${each.identity}`,
           path("galleries", app.gallery, "identities", each.identity, "samples", sample.id))}>Forget</button></li>`;
   })}</ul></details></td>
   <td class="metadata">${Object.entries(each.metadata).map(([name, value]) => html`<div>${name}: ${
     typeof value === "string" ? value : JSON.stringify(value)}</div>`)}</td>
-  <td><button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity,
-    path("galleries", app.gallery, "identities", each.identity))}>Forget</button></td>
-</tr>`;
+  <td><div class="row"><button type="button" aria-label="Edit ${each.identity}" aria-expanded=${isOpen(each.identity)}
+    @click=${() => toggle(each.identity)}>Edit</button>
+    <button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity,
+    path("galleries", app.gallery, "identities", each.identity))}>Forget</button></div></td>
+</tr>
+${isOpen(each.identity) ? html`<tr><td colspan="4">${controls(each)}</td></tr>` : nothing}`;
 
 const PLACES = {
   record: "the record in the store", idempotency_copies: "copies of answers", index: "memory",

@@ -3,7 +3,8 @@
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { get, path } from "../api.js";
 import { app, attempt, go, update } from "../app.js";
-import { busyButton, galleryField, picture, problemBox } from "../parts.js";
+import { busyButton, galleryField, problemBox } from "../parts.js";
+import { preview } from "../previews.js";
 import { count, rate, score } from "../words.js";
 import { lookFor } from "./gallery.js";
 
@@ -39,11 +40,11 @@ const summary = (report) => {
 
 const lists = (report) => html`
   ${part("Names that seem wrong", report.mislabelled, (each) => html`
-    ${shown(each.id)}<span>Sample ${each.id} of <b>${each.identity}</b> looks like <b>${each.rather}</b>:
+    ${shown(each.identity, each.id)}<span>Sample ${each.id} of <b>${each.identity}</b> looks like <b>${each.rather}</b>:
     ${score(each.rather_score)} against ${score(each.score)}. Wrong with probability ${rate(each.probability)}.</span>
     ${openButton(each.identity)}${openButton(each.rather)}`)}
   ${part("Enrolled twice, it seems", report.duplicates, (each) => html`
-    ${each.samples.map(shown)}<span><b>${each.identities[0]}</b> and <b>${each.identities[1]}</b> score ${score(each.score)}
+    ${each.samples.map((id, i) => shown(each.identities[i], id))}<span><b>${each.identities[0]}</b> and <b>${each.identities[1]}</b> score ${score(each.score)}
     with each other. One with probability ${rate(each.probability)} (p = ${score(each.p_value)}).</span>
     ${each.identities.map(openButton)}`)}
   ${part("Hard to recognise", report.goats, (each) => html`<span><b>${each.identity}</b>: ${each.missed.length} of ${
@@ -64,7 +65,4 @@ const openButton = (identity) => html`<button type="button" @click=${() => {
   go("gallery");
 }}>Show ${identity}</button>`;
 
-const shown = (id) => {
-  const item = app.pictures.get(`${app.gallery}/${id}`);
-  return item ? picture(item) : nothing;
-};
+const shown = (identity, id) => preview(app.gallery, identity, id);

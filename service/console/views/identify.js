@@ -8,7 +8,9 @@ import { asCommand, busyButton, curl, form, galleryField, modalityOf, picture, p
 import {
   BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score,
 } from "../words.js";
+import { preview } from "../previews.js";
 import { give } from "./enroll.js";
+import { feedback } from "./feedback.js";
 
 export const title = "Identify";
 export const probes = box("Samples");
@@ -75,6 +77,7 @@ const card = (answer, result, item) => html`<article class="card ${result.outcom
       ? html`<p>This key is told decisions only: ${BANDS[result.band]}.</p>`
       : nothing}
     ${figures(answer, result)}
+    ${feedback(answer, result)}
     ${candidates(answer, result)}
     <button type="button" @click=${() => {
       give(result.identity ?? "", item);
@@ -96,6 +99,10 @@ function why(result) {
       return first
         ? html`Not close enough to be named, but ${first.identity} is likelier than nobody: it scores <b>${score(result.score)}</b>, ${needed}.`
         : "Not close enough to be named, but somebody is likelier than nobody.";
+    case "rejected-before":
+      return first
+        ? html`Nearest is ${first.identity} with <b>${score(result.score)}</b>, but of one more like this it was said that it is not ${first.identity}.`
+        : "Of one more like this it was said that it is not who comes nearest.";
     case "no-identity-stands":
       return "No enrolled identity has a mean score of one half.";
     default:
@@ -124,7 +131,8 @@ const figures = (answer, result) => result.reason === "empty-gallery" ? nothing 
 </dl>`;
 
 const candidates = (answer, result) => result.candidates.length ? html`<h2>${
-  result.outcome === "match" ? "Closest" : "Nearest, not close enough to be named"}</h2>
+  result.outcome === "match" ? "Closest" : result.reason === "rejected-before"
+    ? "Nearest, but said not to be" : "Nearest, not close enough to be named"}</h2>
   <ol class="candidates">${result.candidates.slice(0, 2).map((each) => candidate(answer, each))}</ol>
   ${result.candidates.length > 2 ? html`<details><summary>${result.candidates.length - 2} more</summary>
     <ol class="candidates" start="3">${result.candidates.slice(2).map((each) => candidate(answer, each))}</ol></details>` : nothing}` : nothing;
@@ -133,6 +141,5 @@ const candidate = (answer, each) => html`<li>
     <span class="who">${each.identity}</span> <b>${score(each.score)}</b>
     ${each.posterior === null ? nothing : html`<span class="hint">probability ${rate(each.posterior)}</span>`}
     <ul class="references" aria-label="Nearest samples of ${each.identity}">${each.samples.map((sample) => {
-      const shown = app.pictures.get(`${answer.gallery}/${sample.id}`);
-      return html`<li>${shown ? picture(shown) : nothing}<span class="hint">sample ${sample.id}: ${score(sample.score)}</span></li>`;
+      return html`<li>${preview(answer.gallery, each.identity, sample.id)}<span class="hint">sample ${sample.id}: ${score(sample.score)}</span></li>`;
     })}</ul></li>`;

@@ -1,14 +1,15 @@
 // What a rate costs: a slider over the strangers that may be named, and the enrolled that it misses.
 
 import { html, nothing, svg } from "../vendor/lit-html-3.3.3.js";
-import { get, path } from "../api.js";
-import { app, attempt, go, update } from "../app.js";
+import { call, callOnce, get, path } from "../api.js";
+import { app, attempt, go, refresh, update } from "../app.js";
 import { galleryField, problemBox } from "../parts.js";
 import { WHY_NO_MISS_RATE, count, rate, score } from "../words.js";
 import { asked } from "./identify.js";
 
 export const title = "Threshold";
 
+const made = { busy: false, problem: null, told: "", of: null, version: null };
 const found = { busy: false, problem: null, curve: null, chosen: 0, of: null };
 
 /** Read the curve of the gallery as it is now. */
@@ -23,6 +24,24 @@ export function enter() {
     Object.assign(found, { curve, of: name, chosen: Math.max(at, 0) });
   });
 }
+
+const change = (name, told, task) => attempt(made, async () => {
+  Object.assign(made, { told: "", of: name });
+  await task();
+  await Promise.all([refresh(), enter()]);
+  made.told = told;
+});
+
+const makeDefault = (name, target) => change(
+  name, `From now on at most ${rate(target)} of strangers are named in ${name}, unless asked otherwise.`,
+  async () => {
+    await call("PATCH", path("galleries", name), { target_fpir: target });
+    const { edits } = await get(path("galleries", name, "edits"));
+    made.version = edits.find((each) => each.operation === "patch")?.version;
+  },
+);
+
+const undo = (name) => change(name, "", () => callOnce(path("galleries", name, "undo"), { version: made.version }));
 
 export const view = () => {
   const curve = found.of === app.gallery ? found.curve : null;
@@ -48,7 +67,12 @@ const slider = (curve) => {
     <div class="row"><button type="button" @click=${() => {
       asked.percent = String(Number((point.target_fpir * 100).toPrecision(12)));
       go("identify");
-    }}>Identify at ${rate(point.target_fpir)}</button></div>
+    }}>Identify at ${rate(point.target_fpir)}</button>
+    <button type="button" ?disabled=${point.target_fpir === curve.target_fpir || point.strangers_needed !== null}
+      @click=${() => makeDefault(curve.gallery, point.target_fpir)}>Make ${rate(point.target_fpir)} the default</button>
+    ${made.told && made.of === curve.gallery ? html`<button type="button" @click=${() => undo(curve.gallery)}>Undo</button>` : nothing}</div>
+    <p role="status">${made.of === curve.gallery ? made.told : ""}</p>
+    ${problemBox(made.problem)}
     <p class="hint">It rests on ${count(curve.cohort_identities, "stranger")} of the ${curve.source}${curve.own_trials
       ? ` and ${count(curve.own_trials, "trial")} of the gallery against itself` : ""}, enough to tell rates from ${rate(curve.resolvable_from)} on.
       ${count(curve.identities, "identity is", "identities are")} enrolled, at version ${curve.version}; scores by rule ${curve.rule}.</p>

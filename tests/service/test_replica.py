@@ -1,0 +1,133 @@
+"""A replica follows edits to where the store is, in steps of any size, and loses nobody on it."""
+
+import random
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index import Identifier, NumpyGallery
+from models_store import Comparator, open_shelf
+from service.durable_redis import DurableRedis
+from service.embedded_redis import EmbeddedRedis
+from service.identities import (
+    Change,
+    EditConflict,
+    Enrollment,
+    GallerySettings,
+    IdentityExists,
+    NewSample,
+    Position,
+    UnknownEdit,
+    UnknownIdentity,
+)
+from service.redis_edits import RedisEdits
+from service.redis_store import RedisIdentityStore
+from service.replica import Replica
+from service.snapshots import Snapshots
+
+pytestmark = pytest.mark.anyio
+
+NAMES = ["Ada", "Bea", "Cleo", "Dot", "Eve"]
+
+
+class StepByStep(RedisIdentityStore):
+    """Tells one change at a time, while references are always those of now."""
+
+    async def changes(self, gallery: str, since: Position, limit: int = 1000) -> list[Change]:
+        return await super().changes(gallery, since, min(limit, 1))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[DurableRedis]:
+    async with EmbeddedRedis(tmp_path / "store") as embedded:
+        redis = DurableRedis(embedded.url)
+        yield redis
+        await redis.close()
+
+
+@pytest.fixture(scope="module")
+def model(bundles: Path) -> Comparator:
+    return open_shelf(bundles, "cpu").comparators["tiny@1"]
+
+
+def sample(seed: int) -> NewSample:
+    row = np.random.default_rng(seed).normal(size=32)
+    return NewSample(f"{seed:064x}", (row / np.linalg.norm(row)).astype(np.float32))
+
+
+async def load(store: RedisIdentityStore, model: Comparator, folder: Path) -> Replica:
+    def empty(*_: object) -> Identifier:
+        return Identifier(lambda: NumpyGallery(32, "cosine"), model.score, model.cohort)
+
+    return await Replica.load(
+        store,
+        await store.gallery("staff"),
+        model,
+        empty,
+        ThreadPoolExecutor(1),
+        Snapshots(folder, lambda _: None),
+    )
+
+
+def held(replica: Replica) -> dict[int, tuple[str, bytes]]:
+    references, embeddings = replica.index.enrolled()
+    rows = zip(references, embeddings, strict=True)
+    return {each.key: (each.identity, row.tobytes()) for each, row in rows}
+
+
+async def edit(store: RedisIdentityStore, edits: RedisEdits, rng: random.Random) -> None:
+    a, b = rng.choices(NAMES, k=2)
+    match rng.choice(["enroll", "rename", "merge", "split", "undo", "forget", "reject"]):
+        case "enroll":
+            digest = (await store.gallery("staff")).settings.digest
+            new = [sample(rng.randrange(12)) for _ in range(2)]
+            await store.enroll(Enrollment("staff", digest, a, new))
+        case "rename":
+            await edits.rename("staff", a, b)
+        case "merge":
+            await edits.merge("staff", a, b)
+        case "split":
+            ids = [each.id for each in (await store.identity("staff", a)).samples]
+            await edits.split("staff", a, rng.sample(ids, (len(ids) + 1) // 2), b)
+        case "undo":
+            await edits.undo("staff", None, settings=True)
+        case "forget":
+            await store.forget_identity("staff", a)
+        case "reject":
+            digest = (await store.gallery("staff")).settings.digest
+            await edits.reject("staff", digest, a, sample(99).embedding)
+
+
+@pytest.mark.parametrize("kind", [RedisIdentityStore, StepByStep])
+@pytest.mark.parametrize("seed", range(3))
+async def test_whoever_follows_edits_has_what_whoever_reads_everything_has(
+    redis: DurableRedis, model: Comparator, tmp_path: Path, seed: int, kind: type
+) -> None:
+    store, edits = kind(redis), RedisEdits(redis)
+    await store.create_gallery(GallerySettings("staff", model.title, model.digest, rule="max"))
+    follower = await load(store, model, tmp_path)
+    rng = random.Random(seed)
+
+    for step in range(80):
+        try:
+            await edit(store, edits, rng)
+        except (UnknownIdentity, IdentityExists, EditConflict, UnknownEdit):
+            continue
+        if step % 9 == 0:
+            await follower.catch_up(store)
+    await follower.catch_up(store)
+    reader = await load(store, model, tmp_path)
+
+    assert follower.position == reader.position
+    assert held(follower) == held(reader)
+    assert follower.names == reader.names
+    probes = np.stack([sample(seed).embedding for seed in range(12)])
+    assert follower.index.identify(probes) == reader.index.identify(probes)
