@@ -16,7 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.torture import network
 from tests.torture.clients import Mix
+from tests.torture.disks import FSYNC, OnSmallDisk, kill_while_slow
 from tests.torture.failover import Failover
 from tests.torture.failpoints import Client, kill_at
 from tests.torture.kills import torment
@@ -63,27 +65,58 @@ def failpoints(folder: Path, asked: argparse.Namespace) -> Tally:
 
 
 def partitions(folder: Path, asked: argparse.Namespace) -> Tally:
-    """Cut the primary off, or kill it, again and again; Sentinel makes another."""
+    """Part the primary from the others, stop it or kill it, in turn; Sentinel makes another.
+
+    To part it takes the right to make network namespaces; without, that turn is left out.
+    """
     whole = Tally(asked.seed)
     until = time.monotonic() + asked.seconds
-    for round_ in range(asked.n or 20):
+    hows = ["cut off", "killed"] if network.why_not() else ["parted", "parted", "killed"]
+    for round_ in range(asked.n or 30):
         if time.monotonic() > until:
             break
-        with Failover(folder / str(round_), seed=asked.seed + round_, services=2) as scene:
-            how = ("cut off", "killed")[round_ % 2]
-            scene.fail_over("g", how)
-            tally = scene.tally
-            whole.kills[how] = whole.kills.get(how, 0) + 1
-            for name in ("operations", "acknowledged", "forgotten", "unknown", "retried"):
-                setattr(whole, name, getattr(whole, name) + getattr(tally, name))
-            whole.violations += tally.violations
+        how, seed = hows[round_ % len(hows)], asked.seed + round_
+        if how == "parted":
+            tally = network.partition(folder / str(round_), seed)
+        else:
+            with Failover(folder / str(round_), seed=seed, services=2) as scene:
+                scene.fail_over("g", how)
+                tally = scene.tally
+        whole.kills[how] = whole.kills.get(how, 0) + 1
+        for name in ("operations", "acknowledged", "forgotten", "unknown", "retried"):
+            setattr(whole, name, getattr(whole, name) + getattr(tally, name))
+        whole.violations += tally.violations
+        report(f"{how} so far", asked, whole)
     return whole
+
+
+def full(folder: Path, asked: argparse.Namespace) -> Tally:
+    """Let the store's disk run full under clients, kill, and make room, again and again."""
+    until = time.monotonic() + asked.seconds
+    with OnSmallDisk(folder, seed=asked.seed, rewrite_store_log="false") as scene:
+        for round_ in range(asked.n or 50):
+            if time.monotonic() < until:
+                scene.fill_up(f"g{round_}")
+                scene.drop_gallery(f"g{round_}")
+        return scene.tally
+
+
+def slow(folder: Path, asked: argparse.Namespace) -> Tally:
+    """Kill the store in the middle of fsyncs that take 1.5 s."""
+    until = time.monotonic() + asked.seconds
+    with Scene(folder, seed=asked.seed, store_timeout=4 * FSYNC) as scene:
+        for round_ in range((asked.n or 50) // 5):
+            if time.monotonic() < until:
+                kill_while_slow(scene, f"g{round_}", 5)
+        return scene.tally
 
 
 RUNS: dict[str, Callable[[Path, argparse.Namespace], Tally]] = {
     "kills": kills,
     "failpoints": failpoints,
     "partitions": partitions,
+    "full": full,
+    "slow": slow,
 }
 
 

@@ -39,14 +39,25 @@ STEPS = {
 class Launched:
     """A service on a port of its own choice, over a folder that outlives it."""
 
-    def __init__(self, folder: Path, bundles: Path, port: int, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bundles: Path,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        before: Callable[[], None] | None = None,
+        **settings: object,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log = folder / "log"
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
+        self._before = before  # what its process does first of all
         self.arm_file = folder / "armed"
         self._environment = {
+            "KINDRED_HOST": host,
             "KINDRED_PORT": str(port),
             "KINDRED_DATA_DIR": str(folder / "var"),
             "KINDRED_MODELS_STORE": str(bundles),
@@ -70,7 +81,7 @@ class Launched:
     def start(self) -> "Launched":
         """Start it, and go on while it does."""
         self.process = self._context.Process(
-            target=_serve, args=(self._environment, self.log, self.arm_file)
+            target=_serve, args=(self._environment, self.log, self.arm_file, self._before)
         )
         self.process.start()
         return self
@@ -116,7 +127,14 @@ class Launched:
         return self.process.exitcode if not self.runs else None
 
 
-def _serve(environment: Mapping[str, str], log: Path, arm_file: Path) -> None:
+def _serve(
+    environment: Mapping[str, str],
+    log: Path,
+    arm_file: Path,
+    before: Callable[[], None] | None,
+) -> None:
+    if before is not None:
+        before()
     os.environ.update(environment)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
@@ -162,12 +180,12 @@ def _wrap(trap: _Trap) -> None:
     from redis.asyncio.client import Pipeline
     from redis.asyncio.connection import AbstractConnection
 
+    from index import Identifier
     from service import app, snapshots, stowing
     from service.decoding import Decoders
     from service.edge import Edge
     from service.embedding import Embedder
     from service.redis_store import RedisIdentityStore
-    from service.replica import Replica
 
     # A test has no time for five seconds of quiet, nor for the processes that a start makes:
     # bundles are not tried apart, and decoders may come a little later.
@@ -176,8 +194,8 @@ def _wrap(trap: _Trap) -> None:
 
     async def enter_behind(decoders: Decoders) -> Decoders:
         async def start_and_keep() -> None:
-            await decoders._start()
-            await decoders._keep()
+            await decoders._template.start()
+            await decoders._template.keep()
 
         decoders._keeper = asyncio.create_task(start_and_keep())
         return decoders
@@ -188,13 +206,13 @@ def _wrap(trap: _Trap) -> None:
     _after(Pipeline, "parse_response", lambda _, name: name != "EVALSHA" or trap.reached("E5"))
     _after(RedisIdentityStore, "enroll", lambda *_: trap.reached("E6"))
     _after(RedisIdentityStore, "forget_identity", lambda *_: trap.reached("E9"))
-    apply = Replica._apply
+    change = Identifier.change
 
-    def about_to_apply(replica: Replica, *arguments: Any) -> None:
+    def about_to_change(index: Identifier, *arguments: Any) -> None:
         trap.reached("E7")
-        apply(replica, *arguments)
+        change(index, *arguments)
 
-    Replica._apply = about_to_apply  # type: ignore[method-assign]
+    Identifier.change = about_to_change  # type: ignore[method-assign]
     pieces = snapshots._pieces
 
     def half(snapshot: snapshots.Snapshot) -> Iterator[bytes | memoryview]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.torture import network
 from tests.torture.failover import Failover
 
 
@@ -18,6 +19,21 @@ def test_a_failover_loses_nothing_that_was_acknowledged(tmp_path: Path, how: str
         enrolled = [o for o in scene.history.operations if o.acknowledged and o.kind == "enroll"]
         assert any(o.begun < scene.failed_over for o in enrolled)
         assert any(o.begun > scene.failed_over for o in enrolled)
+
+
+@pytest.mark.slow
+def test_a_primary_that_is_parted_from_the_others_acknowledges_nothing_that_is_lost(
+    tmp_path: Path,
+) -> None:
+    """It goes on meanwhile, with a service and clients on its side, as if it were the primary."""
+    if reason := network.why_not():
+        pytest.skip(reason)
+
+    tally = network.partition(tmp_path / "scene", seed=5)
+
+    assert tally.violations == []
+    assert tally.acknowledged > 0
+    assert tally.unknown > 0  # what the parted primary took, and nobody else had
 
 
 @pytest.mark.slow

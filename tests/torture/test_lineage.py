@@ -10,10 +10,11 @@ import pytest
 from redis import Redis
 
 from models_store import open_shelf
+from service import redis_store
 from service.app import new_index
 from service.durable_redis import DurableRedis
 from service.galleries import Galleries
-from service.identities import Enrollment, GallerySettings, NewSample
+from service.identities import Enrollment, GallerySettings, NewSample, Position, References
 from service.redis_store import RedisIdentityStore
 from service.snapshots import Snapshots
 from tests.bundles import make_bundle
@@ -61,6 +62,11 @@ class World:
 
     async def follow(self, _: np.random.Generator) -> None:
         """Let the follower look."""
+        await self.galleries.refresh()
+
+    async def make_follow_anew(self) -> None:
+        """Let the follower forget the gallery and read all of it again."""
+        self.galleries._replicas.clear()
         await self.galleries.refresh()
 
     async def trim(self, rng: np.random.Generator) -> None:
@@ -175,4 +181,37 @@ async def test_a_store_that_went_back_and_was_given_as_much_again_is_not_taken_f
     await enroll(2)
     await world.follow(rng)
 
+    assert world.agrees()
+
+
+@pytest.mark.parametrize("meanwhile", ["anew", "more", "gone"])
+async def test_who_changes_while_all_is_read_is_there_as_the_store_has_him(
+    world: World, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one read of the store for each identity, and a change behind the first of them."""
+
+    async def enroll(name: str, seed: int) -> None:
+        [sample] = draw_samples(np.random.default_rng(seed), 1, DIMENSION)
+        new = NewSample(sample.fingerprint, sample.values)
+        await world.store.enroll(Enrollment(GALLERY, world.settings.digest, name, [new]))
+
+    for seed, name in enumerate("abcd"):
+        await enroll(name, seed)
+    monkeypatch.setattr(redis_store, "_CHUNK", 1)
+    load, read = world.store.load, []
+
+    async def load_and_change(gallery: str, at: Position) -> AsyncIterator[References]:
+        async for references in load(gallery, at):
+            read.extend(references.names.values())
+            yield references
+            if len(read) == 1:
+                if meanwhile != "more":
+                    await world.store.forget_identity(GALLERY, "a")
+                if meanwhile != "gone":
+                    await enroll("a", 9)
+
+    monkeypatch.setattr(world.store, "load", load_and_change)
+    await world.make_follow_anew()
+
+    assert read == ["a", "b", "c", "d", *(["a"] if meanwhile == "anew" else [])]
     assert world.agrees()

@@ -1,11 +1,9 @@
 """What a store may do to a service, each with real servers: never a 500, and never for good."""
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,9 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from tests.servers import DURABLE, VALKEY, Server, free_port
+from tests.servers import Server, free_port
 from tests.torture.audit import draw_samples
+from tests.torture.disks import NoDisk, OnSmallDisk, fsync_takes
 from tests.torture.failpoints import STRACE
 from tests.torture.scene import DIMENSION, Scene
 
@@ -168,9 +167,9 @@ def test_scripts_that_the_store_has_lost_are_sent_again(scene: Scene) -> None:
 def test_a_slow_fsync_is_waited_for_or_told_and_then_settled(scene: Scene) -> None:
     recover(scene, "fast")
 
-    with _fsync_takes(scene, 0.3):
+    with fsync_takes(scene.store, 0.3):
         slow = enroll(scene, "slow", key="slow")
-    with _fsync_takes(scene, 3):
+    with fsync_takes(scene.store, 3):
         too_slow = enroll(scene, "too slow", key="too slow")
 
     assert slow.status_code == 201
@@ -182,68 +181,30 @@ def test_a_slow_fsync_is_waited_for_or_told_and_then_settled(scene: Scene) -> No
     assert names.count("too slow") == 1
 
 
-@contextmanager
-def _fsync_takes(scene: Scene, seconds: float) -> Iterator[None]:
-    """Let every fsync of the store take so many seconds, for as long as this is open."""
-    delay = f"inject=fdatasync:delay_enter={int(1e6 * seconds)}"
-    pid = str(scene.store.process.pid)
-    words = [str(STRACE), "-f", "-qq", "-e", "trace=fdatasync", "-e", delay, "-p", pid]
-    null = subprocess.DEVNULL
-    with subprocess.Popen(words, stdout=null, stderr=null) as strace:
-        time.sleep(0.3)
-        try:
-            yield
-        finally:
-            strace.terminate()
-
-
 @pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_room_is_all_it_takes(tmp_path: Path) -> None:
-    disk = tmp_path / "scene" / "store"
-    disk.mkdir(parents=True)
-    size = 12  # MiB
-    mounted = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "none", str(disk)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small disk")
     try:
-        with _OnDisk(tmp_path / "scene", seed=5, store_timeout=1) as scene:
-            acknowledged = []
-            filler = disk / "filler"
-            filler.write_bytes(bytes((size - 1) * 2**20))
-            while (answer := enroll(scene, f"n{len(acknowledged)}")).status_code == 201:
-                acknowledged.append(f"n{len(acknowledged)}")
-                with filler.open("ab") as file:  # so that it is soon full
-                    _fill(file)
-            full = answer
-            found = identify(scene, "n0")
-            filler.unlink()
-            if scene.store.process.poll() is not None:
-                scene.store.start()
-            recover(scene, "again")
-            listed = httpx.get(f"{scene.services[0].url}/galleries/default/identities?limit=1000")
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=False)
+        scene = OnSmallDisk(tmp_path / "scene", seed=5, store_timeout=1)
+    except NoDisk as reason:
+        pytest.skip(str(reason))
+    with scene:
+        recover(scene, "n0")
+        acknowledged = ["n0"]
+        scene.fill()
+        while (answer := enroll(scene, f"n{len(acknowledged)}")).status_code == 201:
+            acknowledged.append(f"n{len(acknowledged)}")
+            scene.fill()
+        full = answer
+        found = identify(scene, "n0")
+        scene.filler.unlink()
+        if scene.store.process.poll() is not None:
+            scene.store.start()
+        recover(scene, "again")
+        listed = httpx.get(f"{scene.services[0].url}/galleries/default/identities?limit=1000")
 
     assert full.status_code == 503
     assert found.json()["results"][0]["identity"] == "n0"
-    assert len(acknowledged) > 0
     assert set(acknowledged) <= {one["identity"] for one in listed.json()["items"]}
-
-
-def _fill(file: Any) -> None:
-    try:
-        file.write(bytes(64 * 2**10))
-        file.flush()
-    except OSError:
-        pass
-
-
-class _OnDisk(Scene):
-    """A scene whose store has a folder of its own already."""
-
-    def make_store(self, name: str, **options: Any) -> Server:
-        inner = self.folder / name / "files"
-        return Server(VALKEY, inner, {**DURABLE, **options}).wait()
 
 
 class Swallow:
