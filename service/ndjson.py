@@ -10,13 +10,13 @@ async def split_lines(chunks: AsyncIterator[bytes], longest: int) -> AsyncIterat
     begun: list[bytes] = []  # pieces of a line that has not ended yet
     size = 0
     async for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        begun.append(first)
-        size += len(first)
-        for other in others:
-            yield b"".join(begun)
-            begun, size = [other], len(other)
-        if size > longest:
-            raise TooLarge(f"expected lines of at most {longest} bytes")
+        for i, piece in enumerate(chunk.split(b"\n")):
+            if i:
+                yield b"".join(begun)
+                begun, size = [], 0
+            begun.append(piece)
+            size += len(piece)
+            if size > longest:
+                raise TooLarge(f"expected lines of at most {longest} bytes")
     if size:
         yield b"".join(begun)

@@ -150,7 +150,7 @@ def test_a_method_that_a_path_has_not_is_405(client):
 
     assert_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
-    assert client.put("/galleries/default").headers["allow"] == "DELETE, GET"
+    assert client.put("/galleries/default").headers["allow"] == "DELETE, GET, PATCH"
 
 
 def test_a_gallery_that_exists_is_409(client, gallery):
