@@ -146,7 +146,7 @@ def test_synthesised_voices_are_enrolled_identified_verified_and_clustered(clien
     ("content", "status", "problem"),
     [
         (b"RIFFs are not enough", 422, "undecodable"),
-        (encoded(np.zeros(RATE)), 422, "undecodable"),
+        (encoded(np.zeros(RATE)), 422, "degenerate"),
         (encoded(voice(1, seconds=0.02)), 422, "out-of-bounds"),
         (encoded(voice(1, seconds=121, rate=8000), 8000, "FLAC"), 422, "out-of-bounds"),
     ],

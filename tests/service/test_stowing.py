@@ -160,16 +160,16 @@ async def test_a_replica_goes_on_when_whoever_asked_it_to_catch_up_is_cancelled(
 ):
     replica = await load()
     await enroll(store, model, "a", 1)
-    begun, enroll_at_once = threading.Event(), Identifier.enroll
+    begun, change_at_once = threading.Event(), Identifier.change
 
-    def enroll_slowly(*arguments):
+    def change_slowly(*arguments):
         begun.set()
         time.sleep(0.3)
-        enroll_at_once(*arguments)
+        change_at_once(*arguments)
 
-    monkeypatch.setattr(Identifier, "enroll", enroll_slowly)
+    monkeypatch.setattr(Identifier, "change", change_slowly)
     asked = asyncio.create_task(replica.catch_up(store))
-    await asyncio.to_thread(begun.wait)
+    assert await asyncio.to_thread(begun.wait, 30)
     asked.cancel()
     await replica.catch_up(store)
 
