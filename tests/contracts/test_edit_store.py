@@ -1,9 +1,7 @@
 """What every store keeps to of galleries that are edited, and of edits undone, on each server."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from models_store import Sample
 from service.durable_redis import DurableRedis
 from service.edits import EditStore
-from service.embedded_redis import EmbeddedRedis
 from service.identities import (
     EditConflict,
     Enrollment,
@@ -31,34 +28,11 @@ from service.identities import (
 from service.redis_edits import RedisEdits
 from service.redis_migrations import RedisMigrations
 from service.redis_store import RedisIdentityStore
-from tests.servers import REDIS, StartServer
 
 pytestmark = pytest.mark.anyio
 
 MODEL = "a" * 64
 SETTINGS = GallerySettings("staff", "drawings@1", MODEL, keep_samples=True)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["embedded", "redis-server"])
-async def redis(
-    request: pytest.FixtureRequest, tmp_path: Path, start_server: StartServer
-) -> AsyncIterator[DurableRedis]:
-    if request.param == "embedded":
-        async with EmbeddedRedis(tmp_path) as embedded:
-            redis = DurableRedis(embedded.url, timeout=20)
-            yield redis
-            await redis.close()
-    elif REDIS is None:
-        pytest.skip("no redis-server on this machine")
-    else:
-        redis = DurableRedis(start_server(REDIS).url, timeout=20)
-        yield redis
-        await redis.close()
 
 
 @pytest.fixture

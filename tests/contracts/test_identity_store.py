@@ -5,14 +5,11 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
 from service.identities import (
     Enrolled,
     Enrollment,
@@ -31,34 +28,11 @@ from service.identities import (
     UnknownSample,
 )
 from service.redis_store import RedisIdentityStore
-from tests.servers import REDIS, StartServer
 
 pytestmark = pytest.mark.anyio
 
 MODEL = "a" * 64
 SETTINGS = GallerySettings("staff", "drawings@1", MODEL, rule="max", keep_samples=True)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["embedded", "redis-server"])
-async def redis(
-    request: pytest.FixtureRequest, tmp_path: Path, start_server: StartServer
-) -> AsyncIterator[DurableRedis]:
-    if request.param == "embedded":
-        async with EmbeddedRedis(tmp_path) as embedded:
-            redis = DurableRedis(embedded.url)
-            yield redis
-            await redis.close()
-    elif REDIS is None:
-        pytest.skip("no redis-server on this machine")
-    else:
-        redis = DurableRedis(start_server(REDIS).url)
-        yield redis
-        await redis.close()
 
 
 @pytest.fixture

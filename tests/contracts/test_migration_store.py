@@ -2,16 +2,13 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models_store import Sample
 from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
 from service.identities import (
     Enrollment,
     GallerySettings,
@@ -28,35 +25,12 @@ from service.identities import (
 )
 from service.redis_migrations import RedisMigrations
 from service.redis_store import RedisIdentityStore
-from tests.servers import REDIS, StartServer
 
 pytestmark = pytest.mark.anyio
 
 OLD, NEW = "a" * 64, "b" * 64
 SETTINGS = GallerySettings("staff", "drawings@1", OLD, keep_samples=True)
 AFTER = replace(SETTINGS, comparator="drawings@2", digest=NEW)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["embedded", "redis-server"])
-async def redis(
-    request: pytest.FixtureRequest, tmp_path: Path, start_server: StartServer
-) -> AsyncIterator[DurableRedis]:
-    if request.param == "embedded":
-        async with EmbeddedRedis(tmp_path) as embedded:
-            redis = DurableRedis(embedded.url, timeout=20)
-            yield redis
-            await redis.close()
-    elif REDIS is None:
-        pytest.skip("no redis-server on this machine")
-    else:
-        redis = DurableRedis(start_server(REDIS).url, timeout=20)
-        yield redis
-        await redis.close()
 
 
 @pytest.fixture
