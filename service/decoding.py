@@ -182,6 +182,9 @@ class Decoders:
                 found = await seat.ask([sample for sample, _ in batch])
             except (EOFError, OSError):
                 seat.leave()
+            except BaseException:
+                seat.leave()  # or the rest of this answer would be taken for the next
+                raise
             finally:
                 if found and found[0][0] == Outcome.LOST:
                     found = []

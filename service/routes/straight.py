@@ -19,9 +19,8 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 class Straight:
     """ASGI middleware: calls the endpoint of a busy route as the framework would.
 
-    That finds the route, reads parameters and headers, and resolves what is injected: a sixth of
-    the service's own time for a small picture. A request that has parameters, or a header that
-    the route reads, goes that way, as all others do.
+    That finds the route, reads parameters and headers, and resolves what is injected. A request
+    that has parameters, or a header that the route reads, goes that way, as all others do.
     """
 
     def __init__(self, app: ASGIApp) -> None:
