@@ -343,7 +343,7 @@ def _learning(
         texts = root or recipe.data.root
         return judged_task(recipe, texts, rank), PairWatch(recipe, texts)
     samples, judged = (read_split(recipe, root, split) for split in ("train", "val"))
-    return labelled_task(recipe, samples, rank), Watch(judged, recipe.input, recipe.seed, out)
+    return labelled_task(recipe, samples, rank), Watch(judged, recipe, out)
 
 
 @app.command("evaluate-pairs")

@@ -17,8 +17,8 @@ from evaluation.report import Figure
 from models_store.manifest import Distance
 from training.datasets import LabelledSamples
 from training.fit import Progress, fit
-from training.losses import WeightedLosses
-from training.networks import embed, untrained
+from training.labelled_bundle import embedded_by
+from training.networks import untrained
 from training.recipe import Loss, Recipe
 from training.tasks import labelled_task
 
@@ -59,17 +59,14 @@ def compare(
     Each fit has a folder of its own in `out` and goes on from what it finds there. Embeddings are
     compared by the distance that the loss has, with a learnt element-wise head folded in.
     """
-    yield _line("untrained", "cosine", untrained(recipe), held_out, recipe, None)
+    unlearnt = recipe.model_copy(update={"losses": (Loss(kind="supcon"),)})
+    yield _line("untrained", untrained(recipe), held_out, unlearnt, None)
     for loss in recipe.losses:
         alone = recipe.model_copy(update={"losses": (loss,)})
         task = labelled_task(alone, train, fabric.global_rank)
-        learnt = next(
-            part for part in task.objective.modules() if isinstance(part, WeightedLosses)
-        )
         name = _name(loss)
         encoder = fit(alone, task, out / name, fabric, progress=_named(name, progress))
-        folded = learnt.folded(encoder)
-        yield _line(name, learnt.distance, folded, held_out, recipe, learnt.active)
+        yield _line(name, encoder, held_out, alone, task.active())
 
 
 def markdown(lines: list[Line]) -> str:
@@ -97,18 +94,14 @@ def _name(loss: Loss) -> str:
 
 def _line(
     name: str,
-    distance: Distance,
     encoder: nn.Module,
     held_out: LabelledSamples,
     recipe: Recipe,
     active: float | None,
 ) -> Line:
-    embedded = Embedded(
-        *(embed(encoder, held_out.inputs, recipe.input), held_out.labels, held_out.groups),
-        *(held_out.drawers, distance),
-        lambda far: np.exp(-far),  # only their order counts here
-    )
-    return Line(name, distance, tuple(_figures(embedded, recipe.seed)), active)
+    # Of scores only the order counts here.
+    embedded = embedded_by(encoder, held_out, recipe, lambda far: np.exp(-far))
+    return Line(name, recipe.distance, tuple(_figures(embedded, recipe.seed)), active)
 
 
 def _figures(embedded: Embedded, seed: int) -> Iterator[Figure]:

@@ -109,7 +109,9 @@ def export_bundle(
                 "kindred.schema": str(SCHEMA_VERSION),
                 "license": licence,
             }
-            embeddings[side] = embed(encoder.module, encoder.examples, encoder.input)
+            embeddings[side] = embed(
+                encoder.module, encoder.examples, encoder.input, normalised=normalised
+            )
             vectors |= pack_inputs(side, encoder.examples)
             vectors[f"embeddings_{side}"] = embeddings[side]
             graph = encoder_graph(encoder)

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models_store.manifest import ImageInput, Input
+from training.heads import ElementwiseHead, Folded
 from training.networks import AveragedViews, Towers, untrained
 from training.recipe import Export, Recipe
 from training.sampling import Rows
@@ -105,16 +106,16 @@ def fit(
             "epoch": number + 1,
             "loss": fmean(losses),
             "learning_rate": float(schedule.get_last_lr()[0]),
-            **(validate(average.module.eval()) if due else {}),
+            **(validate(task.folded(average.module).eval()) if due else {}),
         }
         if (active := task.active()) is not None:
             line["active"] = active
         history.append(line)
         if MISSED in line and line[MISSED] <= min(each.get(MISSED, 1) for each in history):
-            _write(out / BEST, fabric, {"average": average})
+            _write(out / BEST, fabric, {"average": average, "objective": loss_of})
         _save(out, fabric, state)
         report(history)
-    return average.module.eval()
+    return task.folded(average.module).eval()
 
 
 def fitted(recipe: Recipe, out: Path, *, last: bool = False) -> nn.Module:
@@ -122,12 +123,26 @@ def fitted(recipe: Recipe, out: Path, *, last: bool = False) -> nn.Module:
     encoder = untrained(recipe)
     best = out / BEST
     file = best if best.exists() and not last else out / CHECKPOINT
-    encoder.load_state_dict(_averaged_weights(file))
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    encoder.load_state_dict(_under("module.", checkpoint["average"]))
     if isinstance(encoder, Towers) and recipe.b:
         encoder.a = _as_seen(encoder.a, recipe.input, recipe.export)
         encoder.b = _as_seen(encoder.b, recipe.b.input, recipe.export)
         return encoder.eval()
+    encoder = _folded(encoder, recipe, checkpoint["objective"])
     return _as_seen(encoder, recipe.input, recipe.export).eval()
+
+
+def _folded(encoder: nn.Module, recipe: Recipe, objective: dict[str, Tensor]) -> nn.Module:
+    """Return an encoder with the element-wise head that was learnt with it, if one was."""
+    for number, loss in enumerate(recipe.losses):
+        if loss.folds:
+            head = ElementwiseHead(
+                recipe.network.dimension, "l2" if loss.works_on == "l2" else "l1"
+            )
+            head.load_state_dict(_under(f"loss.terms.{number}.", objective))
+            return Folded(encoder, head)
+    return encoder
 
 
 def _as_seen(encoder: nn.Module, spec: Input, how: Export) -> nn.Module:
@@ -137,12 +152,11 @@ def _as_seen(encoder: nn.Module, spec: Input, how: Export) -> nn.Module:
     return encoder
 
 
-def _averaged_weights(file: Path) -> dict[str, Tensor]:
-    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {
-        name.removeprefix("module."): value
-        for name, value in checkpoint["average"].items()
-        if name.startswith("module.")
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if name.startswith(prefix)
     }
 
 

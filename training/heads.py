@@ -90,9 +90,9 @@ class Folded(nn.Module):
         self.encoder = encoder
         self.register_buffer("scale", head.fold(torch.ones_like(head.weights.free)).detach())
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Return the folded embeddings (n, d)."""
-        embeddings: Tensor = self.encoder(inputs)
+        embeddings: Tensor = self.encoder(*inputs)
         return embeddings * self.get_buffer("scale")
 
 

@@ -42,18 +42,22 @@ def export_labelled(
     if weights != "float32":
         whole = encoder_graph(TrainedEncoder(encoder, recipe.input, samples.inputs[:2]))
         encoder = Converted(converted(whole, weights, samples.inputs, recipe.input))
-    embeddings = embed(encoder, samples.inputs, recipe.input)
+
+    def embed_some(inputs: Sequence[Windows]) -> Embeddings:
+        return embed(encoder, inputs, recipe.input, normalised=recipe.normalised)
+
+    embeddings = embed_some(samples.inputs)
     held_back = np.isin(samples.identities, recipe.data.held_back)
     free = ~held_back[samples.labels]
     calibrated = calibrate(
-        as_embedded(embeddings, samples, np.negative).only(free),
+        as_embedded(embeddings, samples, np.negative, recipe.distance).only(free),
         recipe.seed,
-        turned(lambda turned: embed(encoder, turned, recipe.input), samples.only(free))
+        turned(embed_some, samples.only(free), recipe.distance)
         if recipe.batches.quarter_turns
         else None,
         by_group=recipe.export.by_group,
     )
-    embedded = as_embedded(embeddings, samples, score_of(calibrated.head))
+    embedded = as_embedded(embeddings, samples, score_of(calibrated.head), recipe.distance)
     blank = replace(embedded, embeddings=embed(untrained(recipe), samples.inputs, recipe.input))
     metrics = (*figures_of(embedded, recipe.seed, progress), *controls(blank, recipe.seed))
     return export_bundle(
@@ -65,8 +69,8 @@ def export_labelled(
         version=recipe.version,
         description=recipe.description,
         licence=recipe.licence,
-        distance="cosine",
-        normalised=True,
+        distance=recipe.distance,
+        normalised=recipe.normalised,
         calibrated=calibrated,
         cohort=_strangers(embeddings[free], samples.only(free)),
         cohort_groups=_group_of(samples.only(free)) if recipe.export.by_group else None,
@@ -76,8 +80,16 @@ def export_labelled(
     )
 
 
+def embedded_by(
+    encoder: nn.Module, read: LabelledSamples, recipe: Recipe, score: Score
+) -> Embedded:
+    """Return what an encoder makes of samples, to be compared as its losses do."""
+    embeddings = embed(encoder, read.inputs, recipe.input, normalised=recipe.normalised)
+    return as_embedded(embeddings, read, score, recipe.distance)
+
+
 def as_embedded(
-    embeddings: Embeddings, read: LabelledSamples, score: Score, metric: Distance = "cosine"
+    embeddings: Embeddings, read: LabelledSamples, score: Score, metric: Distance
 ) -> Embedded:
     """Return embeddings (n, d) with whose they are, of n samples that were read."""
     return Embedded(embeddings, read.labels, read.groups, read.drawers, metric, score)
@@ -96,7 +108,7 @@ def _group_of(read: LabelledSamples) -> npt.NDArray[np.int64]:
 
 
 def turned(
-    embed_some: Callable[[Sequence[Windows]], Embeddings], read: LabelledSamples
+    embed_some: Callable[[Sequence[Windows]], Embeddings], read: LabelledSamples, metric: Distance
 ) -> Embedded:
     """Return some samples of each identity by each quarter turn, which makes it somebody else.
 
@@ -118,7 +130,7 @@ def turned(
         np.concatenate([read.labels[rows] + turn * len(read.identities) for turn in turns]),
         np.tile(read.groups[rows], len(turns)),
         np.tile(read.drawers[rows], len(turns)),
-        "cosine",
+        metric,
         np.negative,
     )
 

@@ -1,6 +1,6 @@
 """Losses by name, as a recipe asks for them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,15 +45,6 @@ class WeightedLosses(nn.Module):
         """
         terms = (term for term in self.terms if isinstance(term, Triplet | Contrastive))
         return next((float(term.get_buffer("active")) for term in terms), None)
-
-    @property
-    def distance(self) -> Distance:
-        """What embeddings are compared by: the distance of the first loss that names one."""
-        several = Triplet | Contrastive | SigmoidHead | ElementwiseHead
-        found: Iterator[Distance] = (
-            term.distance for term in self.terms if isinstance(term, several)
-        )
-        return next(found, "cosine")
 
     def folded(self, encoder: nn.Module) -> nn.Module:
         """Return the encoder with a learnt element-wise head folded in, or itself without one."""
@@ -166,8 +157,8 @@ _HEADS: dict[str, Callable[..., nn.Module]] = {
 
 def _build(loss: Loss, labels: int, dimension: int) -> nn.Module:
     given: dict[str, Any] = dict(loss.parameters)
-    if loss.distance:
-        given["distance"] = loss.distance
+    if loss.works_on:
+        given["distance"] = loss.works_on
     if loss.kind in TRIPLETS:
         return Triplet(loss.kind, **given)
     if loss.kind in ("contrastive", *PAIRS):

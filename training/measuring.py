@@ -69,7 +69,7 @@ def write_turned(comparator: Comparator, read: LabelledSamples, path: Path) -> N
     recipe = recipe_of(comparator)
     if recipe is None or not recipe.batches.quarter_turns:
         return
-    others = turned(comparator.embed, read)
+    others = turned(comparator.embed, read, comparator.manifest.distance)
     np.savez(
         path,
         embeddings=others.embeddings,

@@ -153,9 +153,17 @@ def build(network: Network, spec: Input) -> nn.Module:
 
 
 def embed(
-    encoder: nn.Module, inputs: Sequence[Windows], spec: Input, at_once: int = 256
+    encoder: nn.Module,
+    inputs: Sequence[Windows],
+    spec: Input,
+    at_once: int = 256,
+    *,
+    normalised: bool = True,
 ) -> Embeddings:
-    """Return the embeddings (n, d) of n prepared samples, in inference mode."""
+    """Return the embeddings (n, d) of n prepared samples, in inference mode.
+
+    Those of several windows are means, of norm 1 again where the encoder is `normalised`.
+    """
 
     def run(windows: list[npt.NDArray[Any]]) -> Embeddings:
         given = (torch.from_numpy(values) for values in together(spec, windows).values())
@@ -164,4 +172,6 @@ def embed(
 
     encoder.eval()
     with torch.inference_mode():
-        return embed_windows(inputs, run, most=at_once, lengths_may_differ=True, normalised=True)
+        return embed_windows(
+            inputs, run, most=at_once, lengths_may_differ=True, normalised=normalised
+        )

@@ -272,8 +272,9 @@ class Loss(_Part):
     """A loss by our name, with its own parameters; see training/losses.py.
 
     `distance` is for the kinds that could do with several: heads, contrastive and triplet
-    losses; unsaid, each takes its own. `proxy_learning_rate` moves whatever a loss itself
-    learns, such as a head's weight, GE2E's scale or a vector for each label.
+    losses; unsaid, it is l1 for an element-wise head and l2 for the others.
+    `proxy_learning_rate` moves whatever a loss itself learns, such as a head's weight, GE2E's
+    scale or a vector for each label.
     """
 
     kind: LossKind
@@ -281,10 +282,22 @@ class Loss(_Part):
     distance: Distance | None = None
     weight: float = 1.0
 
+    @property
+    def works_on(self) -> Distance | None:
+        """The distance of this loss; None where it is nothing but the cosine."""
+        if not self.kind.startswith(("bce", "contrastive", "triplet")):
+            return None
+        return self.distance or ("l1" if self.folds else "l2")
+
+    @property
+    def folds(self) -> bool:
+        """Whether it learns a weight for each dimension, to be folded into the embeddings."""
+        return self.kind == "bce-elementwise"
+
     @model_validator(mode="after")
     def _has_that_distance(self) -> Self:
-        fits = self.kind.startswith(("bce", "contrastive", "triplet"))
-        if self.distance == "cosine" and self.kind == "bce-elementwise":
+        fits = self.works_on is not None
+        if self.distance == "cosine" and self.folds:
             fits = False  # it sums over dimensions, of which a cosine has none
         if self.distance and not fits:
             raise ValueError(f"{self.kind} cannot be given the distance {self.distance!r}")
@@ -399,6 +412,17 @@ class Recipe(_Part):
     export: Export = Export()
     card: Card = Card()
 
+    @property
+    def distance(self) -> Distance:
+        """What embeddings are compared by: as an element-wise head does, else the first loss."""
+        losses = sorted(self.losses, key=lambda loss: not loss.folds)
+        return next((found for loss in losses if (found := loss.works_on)), "cosine")
+
+    @property
+    def normalised(self) -> bool:
+        """Whether embeddings leave with norm 1: all do that no head was folded into."""
+        return not any(loss.folds for loss in self.losses)
+
     @model_validator(mode="before")
     @classmethod
     def _kinds(cls, given: object) -> object:
@@ -408,6 +432,8 @@ class Recipe(_Part):
     def _two_encoders_learn_from_captions(self) -> Self:
         if (self.b is None) != (self.captions is None):
             raise ValueError("expected `b` and `captions`, or neither")
+        if (self.b or self.data.pairs) and self.distance != "cosine":
+            raise ValueError(f"expected losses of cosines, got one that works on {self.distance}")
         if self.b and self.b.network.dimension != self.network.dimension:
             raise ValueError("both networks must have one dimension")
         return self

@@ -33,8 +33,9 @@ class Batches(Protocol):
 class Task:
     """An encoder to be fitted: `objective(*feed(rows))` is its loss on a batch, a scalar.
 
-    The objective holds the encoder; what else it holds, such as proxies, is left behind. `active`
-    tells what share of the last batch's triplets or pairs still cost anything.
+    The objective holds the encoder; what else it holds, such as proxies, is left behind, but for
+    what is `folded` into the encoder. `active` tells what share of the last batch's triplets or
+    pairs still cost anything.
     """
 
     encoder: nn.Module
@@ -42,6 +43,7 @@ class Task:
     batches: Batches
     feed: Callable[[Rows], tuple[Tensor, ...]]
     active: Callable[[], float | None] = lambda: None
+    folded: Callable[[nn.Module], nn.Module] = lambda encoder: encoder
 
 
 class LabelLoss(nn.Module):
@@ -85,7 +87,8 @@ def labelled_task(recipe: Recipe, samples: LabelledSamples, rank: int = 0) -> Ta
     def feed(rows: Rows) -> tuple[Tensor, ...]:
         return torch.from_numpy(labels[rows]), *inputs(rows)
 
-    return Task(encoder, LabelLoss(encoder, loss), batches, feed, lambda: loss.active)
+    objective = LabelLoss(encoder, loss)
+    return Task(encoder, objective, batches, feed, lambda: loss.active, loss.folded)
 
 
 def _inputs(

@@ -14,10 +14,10 @@ from evaluation.open_set import Trial, draw_trial
 from evaluation.pairs import Embedded
 from evaluation.plots import embedding_map
 from index.gallery import distances
-from models_store.manifest import Input
 from training.datasets import LabelledSamples
 from training.fit import MISSED, Epoch
-from training.networks import embed
+from training.labelled_bundle import embedded_by
+from training.recipe import Recipe
 
 ENROLLED = (50, 20, 5)
 """Identities of a gallery: the first of these that there are enough held out for."""
@@ -39,10 +39,9 @@ class Watch:
     them (https://projector.tensorflow.org): `vectors.tsv`, and `metadata.tsv` with names.
     """
 
-    def __init__(self, held_out: LabelledSamples, spec: Input, seed: int, out: Path) -> None:
+    def __init__(self, held_out: LabelledSamples, recipe: Recipe, out: Path) -> None:
         self._held_out = held_out
-        self._spec = spec
-        self._seed = seed
+        self._recipe = recipe
         self._out = out
         self._newest: Embedded | None = None
 
@@ -51,17 +50,9 @@ class Watch:
 
         Either is left out where too few identities are held out to say.
         """
-        read = self._held_out
-        self._newest = e = Embedded(
-            embed(encoder, read.inputs, self._spec),
-            read.labels,
-            read.groups,
-            read.drawers,
-            "cosine",
-            np.negative,
-        )
-        found = one_shot(e, self._seed, within_groups=True, trials=ONE_SHOT_TRIALS)
-        missed = open_set_miss_rate(e, self._seed)
+        self._newest = e = embedded_by(encoder, self._held_out, self._recipe, np.negative)
+        found = one_shot(e, self._recipe.seed, within_groups=True, trials=ONE_SHOT_TRIALS)
+        missed = open_set_miss_rate(e, self._recipe.seed)
         figures = {figure.name: figure.value for figure in found}
         return figures if missed is None else {MISSED: missed} | figures
 
@@ -74,7 +65,7 @@ class Watch:
         e, self._newest = self._newest, None
         named = replace(nameless(e), identities=self._held_out.identities)
         figure = Figure(figsize=(6, 5), layout="constrained")
-        embedding_map(places(named, self._seed))(figure)
+        embedding_map(places(named, self._recipe.seed))(figure)
         (self._out / MAPS).mkdir(exist_ok=True)
         _save(figure, self._out / MAPS / f"{int(history[-1]['epoch']):03}.png")
         projector = self._out / PROJECTOR

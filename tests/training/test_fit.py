@@ -9,6 +9,8 @@ from models_store.preparation import preparation
 from models_store.sample import SampleLimits
 from training.datasets import open_collection, read_splits
 from training.fit import CHECKPOINT, HISTORY, MISSED, RecipeChanged, fit, fitted
+from training.heads import ElementwiseHead
+from training.networks import embed
 from training.recipe import Loss, read_recipe
 from training.tasks import labelled_task
 
@@ -91,6 +93,28 @@ def test_a_checkpoint_holds_the_weights_that_the_fit_returned(recipe, samples, t
 
     assert all(torch.equal(weight, stored[name]) for name, weight in returned.items())
     assert {file.name for file in tmp_path.iterdir()} >= {CHECKPOINT, HISTORY}
+
+
+@pytest.mark.parametrize("distance", ["l1", "l2"])
+def test_what_leaves_a_fit_is_compared_as_its_element_wise_head_does(
+    recipe, samples, tmp_path, distance
+):
+    quick = recipe.optimisation.model_copy(update={"proxy_learning_rate": 0.1})
+    loss = Loss(kind="bce-elementwise", distance=distance)
+    recipe = recipe.model_copy(update={"losses": (loss,), "optimisation": quick})
+    task = labelled_task(recipe, samples)
+    fabric = Fabric(accelerator="cpu", devices=1)
+
+    returned = fit(recipe, task, tmp_path, fabric)
+
+    (head,) = (part for part in task.objective.modules() if isinstance(part, ElementwiseHead))
+    assert head.weights().std() > 0  # it learnt to look at some dimensions more
+    for left in (returned, fitted(recipe, tmp_path), fitted(recipe, tmp_path, last=True)):
+        folded = torch.from_numpy(embed(left, samples.inputs, recipe.input))
+        plain = torch.from_numpy(embed(left.encoder, samples.inputs, recipe.input))
+        far = torch.cdist(folded, folded, 1.0 if distance == "l1" else 2.0)
+        served = head.bias - (far if distance == "l1" else far**2)
+        assert torch.allclose(served, head.logits(plain, plain), atol=1e-3)
 
 
 def test_the_best_weights_are_those_of_the_validation_that_missed_fewest(

@@ -225,14 +225,6 @@ def test_an_elementwise_head_is_folded_into_the_encoder_and_nothing_else_is():
     assert isinstance(losses("bce-elementwise").terms[0], ElementwiseHead)
 
 
-def test_embeddings_are_compared_by_the_distance_that_a_loss_was_given():
-    found = [losses("triplet", distance=distance).distance for distance in ("cosine", "l1", "l2")]
-
-    assert found == ["cosine", "l1", "l2"]
-    assert losses("supcon").distance == "cosine"
-    assert losses("bce-elementwise").distance == "l1"
-
-
 @pytest.mark.parametrize(
     ("kind", "distance"), [("supcon", "l2"), ("ge2e-softmax", "l1"), ("bce-elementwise", "cosine")]
 )

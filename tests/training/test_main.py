@@ -36,6 +36,40 @@ def test_a_recipe_becomes_a_bundle_that_can_be_measured(run, recipe_file, glyphs
     assert "<svg" in (report / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("loss", "distance", "normalised"),
+    [
+        ('kind = "bce-elementwise"', "l1", False),
+        ('kind = "bce-elementwise"\ndistance = "l2"', "l2", False),
+        ('kind = "triplet-semi-hard"', "l2", True),
+        ('kind = "bce"\ndistance = "l1"', "l1", True),
+    ],
+)
+def test_a_bundle_is_compared_by_the_distance_that_its_loss_has(
+    run, recipe_file, glyphs, tmp_path, loss, distance, normalised
+):
+    supcon = 'kind = "supcon"\nparameters = { temperature = 0.1 }'
+    rates = "\nlearning_rate = 1e-3\nproxy_learning_rate = 1e-2\n"
+    text = recipe_file.read_text().replace(supcon, loss)
+    recipe_file.write_text(text.replace("\nlearning_rate = 1e-3\n", rates))
+
+    run("fit", recipe_file, "--data", glyphs, "--out", tmp_path / "run")
+    run(
+        *("export", recipe_file, "--data", glyphs),
+        *("--run", tmp_path / "run", "--out", tmp_path / "bundle"),
+    )
+    run("evaluate", tmp_path / "bundle", "--data", glyphs, "--out", tmp_path / "report")
+
+    comparator = open_bundle(tmp_path / "bundle")
+    assert comparator.manifest.distance == distance
+    assert comparator.manifest.normalised is normalised
+    norms = np.linalg.norm(comparator.cohort, axis=1)
+    assert (np.abs(norms - 1) < 1e-2).all() == normalised
+    figures = json.loads((tmp_path / "report" / "figures.json").read_text())["figures"]
+    exported = {metric.name: metric.value for metric in comparator.manifest.metrics}
+    assert {f["name"]: f["value"] for f in figures}["eer"] == pytest.approx(exported["eer"])
+
+
 def test_a_folder_of_folders_of_ones_own_is_evaluated_too(run, tmp_path):
     bundle = make_bundle(tmp_path)
     folder = tmp_path / "mine"

@@ -44,7 +44,7 @@ def watched(glyphs, recipe_file, tmp_path):
     prepare = preparation(recipe.input, SampleLimits(), lambda _: b"")
     splits = read_splits(glyphs / recipe.data.splits)
     held_out = open_collection(glyphs / "pictures").chosen(lambda f: splits[f.group] == "val")
-    watch = Watch(held_out.samples(prepare), recipe.input, recipe.seed, tmp_path / "run")
+    watch = Watch(held_out.samples(prepare), recipe, tmp_path / "run")
     return watch, recipe, tmp_path / "run"
 
 
