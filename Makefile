@@ -5,6 +5,9 @@ SERVE := .venv
 WORK := .venv-work
 RECIPE ?= training/recipes/ink.toml
 BUNDLE ?= models_store/bundles/ink/1
+WORKERS ?= 2
+# Files are shared out between so many processes; each keeps to a core, and starts its own servers.
+PYTEST = OMP_NUM_THREADS=1 $(WORK)/bin/pytest -q -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help serve demo test check lint types imports format openapi train evaluate bench torture
@@ -19,10 +22,10 @@ demo: $(SERVE)/ready ## against a running service: enroll, identify, verify and 
 	@$(SERVE)/bin/python -m kindred demo
 
 test: $(WORK)/ready ## pass every quick test
-	$(WORK)/bin/pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: lint types imports $(WORK)/ready ## lint, types, import rules, all tests: what CI runs
-	$(WORK)/bin/pytest -q
+	$(PYTEST)
 
 lint: $(WORK)/ready ## ruff
 	$(WORK)/bin/ruff check .
