@@ -12,7 +12,7 @@ from evaluation.pair_walk import Walked, worst
 from evaluation.pairs import Embedded
 from evaluation.report import Confusion, ConfusionSection, Place, Similarity
 from evaluation.samples import Samples
-from index.gallery import distances
+from index.gallery import Embeddings, Metric, distances
 
 SHOWN = 12  # mistakes of each kind
 COMPARED, COMPARED_EACH = 40, 10  # identities beside each other, and samples of each
@@ -59,7 +59,8 @@ def similarity(samples: Samples) -> Similarity | None:
 def places(samples: Samples, seed: int) -> tuple[Place, ...]:
     """Return a map of some identities (t-SNE): samples, their centroids, and a query of each.
 
-    The query is a sample that is left out of its identity's centroid.
+    The query is a sample that is left out of its identity's centroid. Embeddings of two numbers
+    are shown as they are.
     """
     e = samples.embedded
     rows = _few(e, MAPPED, MAPPED_EACH)
@@ -69,15 +70,7 @@ def places(samples: Samples, seed: int) -> tuple[Place, ...]:
     query = np.isin(np.arange(len(rows)), _queries(labels))
     centroids = [_centre(e, rows[(labels == i) & ~query]) for i in np.unique(labels)]
     points = np.concatenate([e.embeddings[rows], centroids]).astype(np.float32)
-    far = distances(points, points, e.metric).astype(np.float64)
-    at = TSNE(
-        perplexity=min(15, (len(points) - 1) / 3),
-        metric="precomputed",
-        init="random",
-        max_iter=600,
-        random_state=seed,
-        n_jobs=1,
-    ).fit_transform((far + far.T) / 2)
+    at = points if points.shape[1] == 2 else _flattened(points, e.metric, seed)
     whose = [*labels.tolist(), *np.unique(labels).tolist()]
     kinds = ["query" if each else "sample" for each in query] + ["centroid"] * len(centroids)
     return tuple(
@@ -86,6 +79,19 @@ def places(samples: Samples, seed: int) -> tuple[Place, ...]:
         )
         for (x, y), i, kind in zip(at, whose, kinds, strict=True)
     )
+
+
+def _flattened(points: Embeddings, metric: Metric, seed: int) -> Reals:
+    far = distances(points, points, metric).astype(np.float64)
+    found: Reals = TSNE(
+        perplexity=min(15, (len(points) - 1) / 3),
+        metric="precomputed",
+        init="random",
+        max_iter=600,
+        random_state=seed,
+        n_jobs=1,
+    ).fit_transform((far + far.T) / 2)
+    return found
 
 
 def _shown(samples: Samples, a: int, b: int) -> Confusion:

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from evaluation.pair_counts import Reals
 from evaluation.report import (
@@ -59,7 +59,7 @@ _STYLE: Any = {
     "lines.linewidth": 1.6,
 }
 
-Draw = Callable[[Figure], None]
+Draw = Callable[[Figure | SubFigure], None]
 
 
 def svg(name: str, draw: Draw, width: float = 5.0, height: float = 3.4) -> str:
@@ -87,7 +87,7 @@ def plain(name: str) -> str:
 def histograms(histogram: Histogram) -> Draw:
     """Draw how scores of genuine and impostor pairs are spread, each summing to one."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         for shares, label, colour in (
             (histogram.impostor, "impostor", IMPOSTOR),
@@ -105,7 +105,7 @@ def histograms(histogram: Histogram) -> Draw:
 def det(curve: Curve, eer: float | None) -> Draw:
     """Draw FNMR against FMR, both on logarithmic axes, and the line of equal errors."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         axes.loglog(*_positive(curve.fmr, curve.fnmr), color=GENUINE)
         axes.axline((1e-3, 1e-3), (1, 1), linestyle=":", color=COLOURS[-1], linewidth=1)
@@ -122,7 +122,7 @@ def det(curve: Curve, eer: float | None) -> Draw:
 def roc(curve: Curve, auc: float | None) -> Draw:
     """Draw the share of genuine pairs accepted against that of impostor pairs."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         accepted = 1 - np.array(curve.fnmr)
         axes.plot([*curve.fmr, 0], [*accepted, 0], color=GENUINE, label=auc and f"AUC {auc:.4f}")
@@ -137,7 +137,7 @@ def roc(curve: Curve, auc: float | None) -> Draw:
 def by_size(rows: Sequence[OpenSetRow], strangers: Strangers, samples: int) -> Draw:
     """Draw FPIR and FNIR against the size of gallery, by way of deciding; 5 % is asked."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         panels = figure.subplots(1, 2)
         for axes, name in zip(panels, ("fpir", "fnir"), strict=True):
             for decision, colour in zip(_DECISIONS, COLOURS, strict=False):
@@ -165,7 +165,7 @@ def by_size(rows: Sequence[OpenSetRow], strangers: Strangers, samples: int) -> D
 def reliability(curves: Sequence[tuple[str, Sequence[Bin]]]) -> Draw:
     """Draw the share that was right against what was stated; a dot is as large as its weight."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], linestyle=":", color=COLOURS[-1], linewidth=1)
         for (label, bins), colour in zip(curves, COLOURS, strict=False):
@@ -181,7 +181,7 @@ def reliability(curves: Sequence[tuple[str, Sequence[Bin]]]) -> Draw:
 def matrix(names: Sequence[str], values: Reals, *, rows: str, columns: str, numbers: bool) -> Draw:
     """Draw values between 0 and 1 as shades (m, m), the names at both sides; NaN stays empty."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         colour = np.array([int(GENUINE[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         shades = np.concatenate(
@@ -212,7 +212,7 @@ def similarity(given: Similarity) -> Draw:
 def embedding_map(places: Sequence[Place]) -> Draw:
     """Draw samples in the plane, a colour for each identity; centroids and queries are marked."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Figure | SubFigure) -> None:
         axes = figure.subplots()
         names = sorted({place.identity for place in places})
         colours = mpl.colormaps["tab20"](np.arange(len(names)) % 20)

@@ -18,7 +18,7 @@ from evaluation.figures import figures as figures_in
 from models_store.bundle import open_bundle
 from models_store.manifest import Provenance, TrainingSource
 from training.audio_statistics import with_statistics
-from training.compare import Line, markdown
+from training.compare import Line, maps, markdown
 from training.compare import compare as compared
 from training.datasets import open_collection
 from training.embedding import embed_collection
@@ -251,6 +251,7 @@ def compare(
         done = f"{len(lines)}/{1 + len(recipe.losses)}"
         print(done, markdown([line]).splitlines()[-1], flush=True)
     write_whole(out / "table.md", markdown(lines))
+    maps(lines).savefig(out / "maps.png", dpi=80, metadata={"Software": None})
     print(markdown(lines))
 
 

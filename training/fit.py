@@ -129,8 +129,8 @@ def fitted(recipe: Recipe, out: Path, *, last: bool = False) -> nn.Module:
         encoder.a = _as_seen(encoder.a, recipe.input, recipe.export)
         encoder.b = _as_seen(encoder.b, recipe.b.input, recipe.export)
         return encoder.eval()
-    encoder = _folded(encoder, recipe, checkpoint["objective"])
-    return _as_seen(encoder, recipe.input, recipe.export).eval()
+    encoder = _as_seen(encoder, recipe.input, recipe.export)
+    return _folded(encoder, recipe, checkpoint["objective"]).eval()
 
 
 def _folded(encoder: nn.Module, recipe: Recipe, objective: dict[str, Tensor]) -> nn.Module:

@@ -28,7 +28,7 @@ from training.word_vectors import WordsEncoder, read_word_vectors
 
 
 class ResidualEncoder(nn.Module):
-    """A small residual net: (n, c, h, w) -> (n, d), rows of norm 1.
+    """A small residual net: (n, c, h, w) -> (n, d), rows of norm 1 where they are normalised.
 
     The last feature map is flattened, not pooled: where a stroke lies tells characters apart.
     """
@@ -52,12 +52,15 @@ class ResidualEncoder(nn.Module):
         # Centred before they are normalised: else all first embeddings point the same way, and
         # a fit spends its first epochs on nothing else.
         self.centre = nn.BatchNorm1d(network.dimension, affine=False)
+        self.normalised = network.normalised
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the embeddings (n, d) of inputs (n, c, h, w)."""
         maps = self.blocks(self.stem(image))  # (n, c, h, w) -> (n, width, h', w')
-        embedding = self.centre(self.project(self.dropout(maps.flatten(1))))  # -> (n, d)
-        return functional.normalize(embedding, dim=1)
+        embedding: Tensor = self.project(self.dropout(maps.flatten(1)))  # -> (n, d)
+        if not self.normalised:
+            return embedding
+        return functional.normalize(self.centre(embedding), dim=1)
 
 
 class AveragedViews(nn.Module):

@@ -76,13 +76,17 @@ class Source(_Part):
 
 
 class ResidualNetwork(_Part):
-    """Of images: a stem of stride 2, then one residual block that halves the picture per width."""
+    """Of images: a stem of stride 2, then one residual block that halves the picture per width.
+
+    Embeddings have norm 1, unless they are not to be `normalised`; for l1 and l2 only.
+    """
 
     kind: Literal["residual"] = "residual"
     stem: Count
     widths: tuple[Count, ...]
     dimension: Count
     dropout: Share = 0.0
+    normalised: bool = True
 
 
 class TextNetwork(_Part):
@@ -420,8 +424,15 @@ class Recipe(_Part):
 
     @property
     def normalised(self) -> bool:
-        """Whether embeddings leave with norm 1: all do that no head was folded into."""
-        return not any(loss.folds for loss in self.losses)
+        """Whether embeddings leave with norm 1: not if a head was folded into them, for one."""
+        plain = isinstance(self.network, ResidualNetwork) and not self.network.normalised
+        return not plain and not any(loss.folds for loss in self.losses)
+
+    def alone(self, loss: Loss) -> Self:
+        """Return the same with this loss only; what it compares by the cosine is normalised."""
+        by_cosine = loss.works_on in (None, "cosine")
+        network = self.network.model_copy(update={"normalised": True} if by_cosine else {})
+        return self.model_copy(update={"losses": (loss,), "network": network})
 
     @model_validator(mode="before")
     @classmethod
@@ -434,6 +445,11 @@ class Recipe(_Part):
             raise ValueError("expected `b` and `captions`, or neither")
         if (self.b or self.data.pairs) and self.distance != "cosine":
             raise ValueError(f"expected losses of cosines, got one that works on {self.distance}")
+        if self.distance == "cosine" and not self.normalised:
+            raise ValueError("cosines are of normalised embeddings: expected a loss of l1 or l2")
+        plain = isinstance(self.network, ResidualNetwork) and not self.network.normalised
+        if self.export.views and plain:
+            raise ValueError("views are averaged on the sphere: expected a normalised network")
         if self.b and self.b.network.dimension != self.network.dimension:
             raise ValueError("both networks must have one dimension")
         return self

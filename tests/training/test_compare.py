@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from PIL import Image
 
 from evaluation.report import Figure
 from training.compare import COLUMNS, Line, markdown
@@ -44,7 +45,11 @@ def test_each_loss_is_fitted_alone_and_judged_by_one_protocol(run, recipe_file, 
     names = re.findall(r"^\| (\S+) \|", table, re.MULTILINE)
     assert sorted(names) == sorted(["loss", "---", "untrained", "supcon", *kinds])
     assert all(column in table for column in COLUMNS)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "supcon", *kinds}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("table.md", "maps.png", "supcon", *kinds)
+    }
+    with Image.open(tmp_path / "out" / "maps.png") as drawn:
+        assert drawn.width > 3 * 300  # side by side
 
 
 def test_pairs_of_a_folder_are_written_with_their_rate_and_no_identity_in_both(

@@ -1,6 +1,8 @@
 import pytest
+import torch
 from pydantic import ValidationError
 
+from training.networks import untrained
 from training.recipe import Loss, read_recipe
 
 
@@ -40,3 +42,34 @@ def test_judged_pairs_are_compared_by_their_cosines_only(recipe_file):
 
     with pytest.raises(ValidationError, match="losses of cosines"):
         read_recipe(recipe_file)
+
+
+def test_a_network_that_keeps_lengths_is_not_for_cosines(recipe_file):
+    text = recipe_file.read_text().replace("dimension = 8", "dimension = 8\nnormalised = false")
+    recipe_file.write_text(text)
+
+    with pytest.raises(ValidationError, match="cosines are of normalised embeddings"):
+        read_recipe(recipe_file)
+
+    recipe_file.write_text(
+        text.replace("supcon", "triplet").replace("parameters = { temperature = 0.1 }", "")
+    )
+    recipe = read_recipe(recipe_file)
+    assert (recipe.distance, recipe.normalised) == ("l2", False)
+    assert recipe.alone(Loss(kind="triplet", distance="l1")).normalised is False
+    assert recipe.alone(Loss(kind="supcon")).normalised is True
+
+
+def test_a_network_that_keeps_lengths_gives_other_lengths_than_1(recipe_file):
+    text = recipe_file.read_text().replace("dimension = 8", "dimension = 2\nnormalised = false")
+    plain = text.replace("supcon", "triplet").replace("parameters = { temperature = 0.1 }", "")
+    recipe_file.write_text(plain)
+    recipe = read_recipe(recipe_file)
+
+    given = torch.rand(9, *recipe.input.shape, generator=torch.Generator().manual_seed(0))
+    found = untrained(recipe).eval()(given)
+
+    assert found.shape == (9, 2)
+    assert ((found.norm(dim=1) - 1).abs() > 1e-3).any()
+    on_the_circle = untrained(recipe.alone(Loss(kind="supcon"))).eval()(given)
+    assert torch.allclose(on_the_circle.norm(dim=1), torch.ones(9))
