@@ -21,6 +21,8 @@ from training.audio_statistics import with_statistics
 from training.compare import Line, maps, markdown
 from training.compare import compare as compared
 from training.datasets import open_collection
+from training.diarization import EVEN_ODDS, rttm, turns
+from training.diarization import diarize as spoken_in
 from training.embedding import embed_collection
 from training.fit import BEST, CHECKPOINT, Epoch, fitted
 from training.fit import fit as train
@@ -318,6 +320,26 @@ def embed_files(
         comparator, collection, out, "b" if side == "b" else "a", lambda b: shown(b, "embed")
     )
     console.print(f"{len(collection.files)} files by {comparator.title}: {out}")
+
+
+@app.command()
+def diarize(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle that compares voices.")],
+    recording: Annotated[Path, typer.Argument(help="WAV, FLAC, OGG, MP3 or AIFF.")],
+    out: Annotated[
+        Path | None, typer.Option(help="An RTTM file, for tools that read such.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="The score from which two pieces are one voice.")
+    ] = EVEN_ODDS,
+) -> None:
+    """Tell who spoke when in a recording, one voice at a time."""
+    taken = turns(spoken_in(open_bundle(bundle), recording.read_bytes(), threshold))
+    if out:
+        write_whole(out, rttm(recording.stem.replace(" ", "_"), taken))
+    for turn in taken:
+        console.print(f"{turn.start:8.2f} – {turn.end:8.2f} s  speaker {turn.speaker}")
+    console.print(f"{len({turn.speaker for turn in taken})} speakers in {len(taken)} turns")
 
 
 @app.command()
