@@ -222,7 +222,7 @@ class Evaluator:
             )
             return Recalibration(found, calibrated=False, version=None, reason=reason)
         cohort = StoredCohort(embeddings[found.rows], np.arange(count), calibration)
-        change = await self._recogniser.recalibrate(replica.name, cohort)
+        change = await self._recogniser.judge_by(cohort, replica.name, replica.comparator.digest)
         return Recalibration(found, calibration is not None, change.version, None)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""The use cases: verify, embed, enroll, identify, cluster, forget."""
+"""The use cases: verify, embed, enroll, identify, forget; and what others stand on."""
 
 import asyncio
 import contextlib
@@ -10,25 +10,18 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Literal, Protocol, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from index import (
     TARGETS,
     Health,
-    OddStrangers,
     Rule,
     examine,
-    leader,
-    linkage,
-    odd_strangers,
     unjudged,
 )
 from index.doubts import Doubt
 from models_store import Comparator, Given, Sample, Side, newest
 from models_store.comparator import Array
 from service.batching import Overloaded
-from service.calibrations import pair_threshold, purity_law
+from service.calibrations import pair_threshold
 from service.embedding import EmbeddedSamples, Embedder
 from service.galleries import Galleries
 from service.identities import (
@@ -54,10 +47,7 @@ from service.results import (
     Checkup,
     Enrollments,
     Identifications,
-    Method,
-    NewCohort,
     Operation,
-    Partition,
     Verification,
 )
 
@@ -116,7 +106,7 @@ class Recogniser:
         self.galleries = galleries
         self.target_fpir = target_fpir
         self._default = default
-        self._embedder = embedder
+        self.embedder = embedder
         self._store = store
         self._searchers = searchers
         self._probing = Probing(searchers)
@@ -143,7 +133,7 @@ class Recogniser:
         self._demand_scope(name)
         return self.galleries.get(name)
 
-    def _answering(self, name: str) -> Replica:
+    def answering(self, name: str) -> Replica:
         """Return a gallery to answer from, or raise ReplicaBehind where that may be too old."""
         replica = self.gallery(name)
         self.galleries.demand_level(replica)
@@ -159,7 +149,7 @@ class Recogniser:
 
     def queue_depths(self) -> dict[str, int]:
         """Return how many samples wait for each comparator."""
-        return self._embedder.queue_depths()
+        return self.embedder.queue_depths()
 
     async def verify(
         self,
@@ -173,7 +163,7 @@ class Recogniser:
         model = self.comparator(comparator)
         threshold, target_fmr, fmr = pair_threshold(model, target_fmr, threshold)
         left, right = await asyncio.gather(
-            self._embedder.embed(model, "a", [a]), self._embedder.embed(model, "b", [b])
+            self.embedder.embed(model, "a", [a]), self.embedder.embed(model, "b", [b])
         )
         left.demand_some()
         right.demand_some()
@@ -198,7 +188,7 @@ class Recogniser:
     ) -> tuple[Comparator, EmbeddedSamples]:
         """Return the vectors that search compares."""
         model = self.comparator(comparator)
-        embedded = await self._embedder.embed(model, side, files)
+        embedded = await self.embedder.embed(model, side, files)
         if len(files) == 1:
             embedded.demand_some()
         return model, embedded
@@ -271,7 +261,7 @@ class Recogniser:
         demand_room(self._caller.quota.samples_per_gallery, replica.index.samples + len(files))
         settings, other = replica.state.settings, replica.beside
         embedded, beside = await asyncio.gather(
-            self._embedder.embed(replica.comparator, settings.references, files),
+            self.embedder.embed(replica.comparator, settings.references, files),
             self._embed_beside(other, settings.references, files),
         )
         embedded.demand_some()
@@ -342,14 +332,14 @@ class Recogniser:
         """Say whose each sample is, or that it is nobody's who is enrolled."""
         if target_fpir is not None and threshold is not None:
             raise InvalidParameter("threshold", "expected target_fpir or threshold, not both")
-        replica = self._answering(gallery)
+        replica = self.answering(gallery)
         if replica.version < min_version:
             replica = await self._reach(gallery, min_version)
             if replica.version < min_version:
                 raise ReplicaBehind(f"the gallery is at version {replica.version} here")
         if threshold is None and target_fpir is None:
             target_fpir = replica.state.settings.target_fpir or self.target_fpir
-        embedded = await self._embedder.embed(
+        embedded = await self.embedder.embed(
             replica.comparator, replica.state.settings.probes, files
         )
         if len(files) == 1:
@@ -379,80 +369,9 @@ class Recogniser:
             timings=embedded.timings | {"search": perf_counter() - started},
         )
 
-    async def cluster(
-        self,
-        files: Sequence[Given],
-        *,
-        gallery: str | None = None,
-        comparator: str | None = None,
-        threshold: float | None = None,
-        target_fmr: float | None = None,
-        target_purity: float | None = None,
-        method: Method = "linkage",
-        side: Side | None = None,
-    ) -> Partition:
-        """Say which samples belong together: those sent, or those enrolled in a gallery.
-
-        Of a comparator with two encoders they are all of one `side`, unsaid a, and cut as was
-        measured of that side's samples among each other.
-        """
-        if bool(files) == (gallery is not None):
-            raise InvalidParameter("files", "expected files or a gallery, and not both")
-        if gallery is not None:
-            replica = self._answering(gallery)
-            if comparator and self.comparator(comparator) is not replica.comparator:
-                raise InvalidParameter("comparator", "expected that of the gallery, or none")
-            model, timings = replica.comparator, {}
-            references_of = replica.state.settings.references
-            if side not in (None, references_of) and not model.manifest.tied:
-                raise InvalidParameter("side", f"expected {references_of}, as the gallery has it")
-            side = references_of
-            references, embeddings = await self._in_thread(replica.index.enrolled)
-            names: list[int] | list[str] = [str(reference.key) for reference in references]
-            failures: dict[int, Exception] = {}
-        else:
-            model, side = self.comparator(comparator), side or "a"
-            embedded = await self._embedder.embed(model, side, files)
-            embedded.demand_some()
-            embeddings, timings = embedded.embeddings, embedded.timings
-            names, failures = embedded.indices, embedded.failures
-        law = None
-        if target_purity is not None:
-            if method != "linkage" or (threshold, target_fmr) != (None, None):
-                raise InvalidParameter(
-                    "target_purity", "expected method linkage, and no threshold or target_fmr"
-                )
-            law = purity_law(model, side, target_purity)
-        elif threshold is None and target_fmr is None:
-            threshold = model.manifest.calibration_of(side).cluster_threshold
-        elif target_fmr is not None and not model.manifest.tied:
-            raise InvalidParameter(
-                "target_fmr",
-                f"{model.title} knows it of pairs of a with b: expected a threshold",
-            )
-        at, _, _ = pair_threshold(model, target_fmr, threshold)
-        metric, score = model.manifest.distance, model.score
-        started = perf_counter()
-        clustering = await self._in_thread(
-            lambda: (
-                linkage(embeddings, score, law or at, metric=metric)
-                if method == "linkage"
-                else leader(embeddings, score, at, metric=metric)
-            )
-        )
-        return Partition(
-            comparator=model,
-            method=method,
-            purity=law.purity if law else None,
-            clustering=clustering,
-            names=names,
-            failures=failures,
-            timings=timings | {"decide": perf_counter() - started},
-        )
-
     async def check_up(self, gallery: str, *, few: int, limit: int) -> Checkup:
         """Say what seems wrong with who is enrolled, one gallery at a time."""
-        replica = self._answering(gallery)
+        replica = self.answering(gallery)
         async with self._one_check_up:
             started, version = perf_counter(), replica.version
             index, model = replica.index, replica.comparator
@@ -466,16 +385,16 @@ class Recogniser:
                     references, embeddings, model.score, metric=metric, few=few, limit=limit
                 )
 
-            found = await self._in_thread(check)
+            found = await self.in_thread(check)
         return Checkup(replica, version, found, {"check": perf_counter() - started})
 
     async def operating_curve(self, gallery: str) -> Operation:
         """Say what each target would take and cost: the gallery's own, and the usual ones."""
-        replica = self._answering(gallery)
+        replica = self.answering(gallery)
         target = replica.state.settings.target_fpir or self.target_fpir
         started, version = perf_counter(), replica.version
         index = replica.index
-        curve = await self._in_thread(lambda: index.operating_curve([target, *TARGETS]))
+        curve = await self.in_thread(lambda: index.operating_curve([target, *TARGETS]))
         timings = {"search": perf_counter() - started}
         return Operation(replica, version, index.identities, target, curve, timings)
 
@@ -497,39 +416,11 @@ class Recogniser:
             gallery, "identity", lambda: self._store.update_metadata(gallery, identity, metadata)
         )
 
-    async def put_cohort(
-        self, gallery: str, files: Sequence[Given], identities: Sequence[str] | None
-    ) -> NewCohort:
-        """Judge a gallery by these strangers from now on: each its own, unless grouped.
+    async def judge_by(self, cohort: StoredCohort, gallery: str, digest: str) -> Change:
+        """Judge a gallery by these strangers from now on, as the comparator of a digest has them.
 
-        What is odd about them is judged before that, by the evidence until then.
+        Raises ModelMismatch if the gallery has got another comparator.
         """
-        replica = self.gallery(gallery)
-        if identities is not None and len(identities) != len(files):
-            raise InvalidParameter("identities", f"expected one for each of {len(files)} files")
-        embedded = await self._embedder.embed(
-            replica.comparator, replica.state.settings.probes, files
-        )
-        embedded.demand_some()
-        groups = [identities[i] if identities else str(i) for i in embedded.indices]
-        _, firsts, inverse = np.unique(groups, return_index=True, return_inverse=True)
-        numbers: NDArray[np.int64] = inverse.astype(np.int64)
-        firsts.sort()
-        target = replica.state.settings.target_fpir or self.target_fpir
-        odd = await self._in_thread(
-            lambda: odd_strangers(replica.index, embedded.embeddings[firsts], target)
-        )
-        cohort = StoredCohort(embedded.embeddings, numbers)
-        digest = replica.comparator.digest
-        change = await self.change(
-            gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
-        )
-        warnings = _cohort_warnings(odd, len(firsts), target)
-        return NewCohort(change, embedded, firsts.tolist(), odd, warnings)
-
-    async def recalibrate(self, gallery: str, cohort: StoredCohort) -> Change:
-        """Judge a gallery by these strangers from now on, and by what was measured with them."""
-        digest = self.gallery(gallery).comparator.digest
         return await self.change(
             gallery, "cohort", lambda: self._store.put_cohort(gallery, digest, cohort)
         )
@@ -576,12 +467,13 @@ class Recogniser:
         if other is None or not places:
             return {}
         try:
-            found = await self._embedder.embed(other, side, [files[i] for i in places])
+            found = await self.embedder.embed(other, side, [files[i] for i in places])
         except Overloaded:
             return {}
         return {places[i]: row for i, row in zip(found.indices, found.embeddings, strict=True)}
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """Run what takes a while beside the event loop, with the searches."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, function)
 
 
@@ -599,32 +491,3 @@ def fingerprint(given: Given) -> str:
 def _warnings(samples: Sequence[EnrolledSample]) -> list[str]:
     duplicates = sum(sample.outcome == "duplicate" for sample in samples)
     return [f"{duplicates} of the samples were enrolled before"] if duplicates else []
-
-
-def _cohort_warnings(odd: OddStrangers, strangers: int, target_fpir: float) -> list[str]:
-    warnings = []
-    if odd.look_alikes is None:
-        warnings.append(
-            f"whether these are strangers is not known: the evidence until now does not resolve "
-            f"the target FPIR of {target_fpir:g}"
-        )
-    elif odd.look_alikes:
-        warnings.append(
-            f"{len(odd.look_alikes)} of {strangers} strangers would be named as somebody enrolled "
-            f"at the target FPIR of {target_fpir:g}; of true strangers about "
-            f"{target_fpir * strangers:.3g} would be, and as many with probability "
-            f"{odd.chance:.2g}; "
-            "whoever is enrolled must not be among the strangers"
-        )
-    if odd.repeats:
-        warnings.append(
-            f"{len(odd.repeats)} of {strangers} strangers are there twice, as others; each counts"
-        )
-    finest = 1 / (strangers + 1)
-    refused = [f"{rate:g}" for rate in (0.01, 0.05, target_fpir) if rate < finest]
-    if refused:
-        warnings.append(
-            f"{strangers} strangers resolve a target FPIR of {finest:.3g} at least: "
-            f"{' and '.join(dict.fromkeys(refused))} will be refused"
-        )
-    return warnings

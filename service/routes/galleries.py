@@ -8,7 +8,7 @@ from annotated_types import Interval
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import answers, fields
+from service import answers, cohorts, fields
 from service.edge import Facts
 from service.exports import export_lines
 from service.fields import DIGITS, GalleryName
@@ -30,6 +30,7 @@ router = APIRouter()
             "get_gallery",
             "list_identities",
             "get_operating_curve",
+            "map_gallery",
             "check_gallery",
             "export_gallery",
             "delete_gallery",
@@ -139,7 +140,7 @@ async def put_cohort(
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.CohortFields.of(upload)
     files = upload.many("files")
-    done = await parts.recogniser.put_cohort(gallery, files, asked.identities)
+    done = await cohorts.put_cohort(parts.recogniser, gallery, files, asked.identities)
     samples = done.samples
     request.state.facts = Facts(
         gallery=gallery, samples=len(files), timings=samples.timings, failures=samples.failures
