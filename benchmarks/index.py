@@ -1,15 +1,24 @@
-"""What deciding costs over searching, ratios first: python -m benchmarks.index --help."""
+"""What deciding costs over searching, ratios first: python -m benchmarks.index --help.
+
+With `--large 1000000` the approximate search beside the exact one, with `--rivals` clustering
+beside scikit-learn's: each best of what it may be set to, by how well it does.
+"""
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
+from sklearn.metrics import adjusted_rand_score
 
+from index.approximate_gallery import ApproximateGallery
 from index.clustering import leader, linkage
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference
@@ -20,6 +29,16 @@ DIMENSION = 128
 SAMPLES = 4  # per identity
 COHORT = 400
 SMALL = 5_000  # the leader procedure looks at everybody for everyone
+LARGEST_MATRIX = 10_000  # items of which all distances are held
+BLOCK = 50_000  # references added at a time
+RIVALS: dict[str, list[Callable[[], Any]]] = {
+    "HDBSCAN": [partial(HDBSCAN, min_cluster_size=5, copy=True)],
+    "DBSCAN": [partial(DBSCAN, eps=eps, min_samples=3) for eps in (0.6, 0.7, 0.8)],
+    "agglomerative": [
+        partial(AgglomerativeClustering, None, distance_threshold=apart, linkage="average")
+        for apart in (0.75, 0.85)
+    ],
+}
 FAISS_METRIC = {
     "cosine": faiss.METRIC_INNER_PRODUCT,
     "l2": faiss.METRIC_L2,
@@ -33,11 +52,19 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--references", type=int, default=100_000)
     asked.add_argument("--metric", choices=["cosine", "l2", "l1"], default="cosine")
+    asked.add_argument("--large", type=int, help="references, searched approximately")
+    asked.add_argument("--spread", action="store_true", help="no identities among these")
+    asked.add_argument("--rivals", action="store_true", help="cluster by scikit-learn too")
     asked.add_argument("--cluster", type=int, nargs="*", default=[2_000, 20_000], help="items")
     options = asked.parse_args()
     faiss.omp_set_num_threads(1)  # ratios that do not depend on how busy the other cores are
-    searching(options.references, options.metric)
-    clustering(options.cluster)
+    if options.large:
+        approximate(options.large, spread=options.spread)
+        return
+    if options.references:
+        searching(options.references, options.metric)
+        together(options.references)
+    clustering(options.cluster, rivals=options.rivals)
 
 
 def searching(count: int, metric: Metric) -> None:
@@ -80,23 +107,103 @@ def searching(count: int, metric: Metric) -> None:
         show(f"{rule}: forget one", identifier.forget, [[SAMPLES * i] for i in range(200)])
 
 
+def together(count: int, callers: int = 16) -> None:
+    """Probes that come at a time, in one search and one by one."""
+    rng = np.random.default_rng(0)
+    rows = world(rng, count // SAMPLES, SAMPLES)
+    identifier = Identifier(
+        partial(FaissGallery, DIMENSION, "cosine"), head("cosine"), world(rng, COHORT, 1)
+    )
+    references = [Reference(key, f"identity {key // SAMPLES}") for key in range(len(rows))]
+    identifier.enroll(references, rows)
+    identifier.prepare()
+    probes = unit(rows[:: len(rows) // 320][:320] + 0.04 * rng.standard_normal((320, DIMENSION)))
+    one = p50(identifier.identify, probes[:80])
+    batch = p50(identifier.identify, [probes[i : i + callers] for i in range(0, 320, callers)])
+    print(
+        f"{callers * one / batch:8.2f} × as many a second: {callers} callers' probes in one "
+        f"search ({batch / callers * 1e3:.3f} ms each), one by one ({one * 1e3:.3f} ms)"
+    )
+
+
+def approximate(count: int, *, spread: bool) -> None:
+    """A gallery that has moved to lists, beside FAISS's exact search of the same rows."""
+    gallery = ApproximateGallery(DIMENSION, "cosine", above=min(100_000, count - 1))
+    before, known = resident(), []
+    shape = np.exp(-np.arange(DIMENSION) / 24)
+    for start in range(0, count, BLOCK):
+        rng = np.random.default_rng(start)
+        size = min(BLOCK, count - start)
+        rows = (
+            unit(rng.standard_normal((size, DIMENSION)) * shape)
+            if spread
+            else world(rng, size // SAMPLES, SAMPLES)
+        )
+        gallery.add([Reference(start + i, "") for i in range(len(rows))], rows)
+        known.append(rows[:: max(1, len(rows) * count // BLOCK // 200)].copy())
+    del rows
+    started = time.perf_counter()
+    gallery.settle()
+    print(
+        f"{count} references × {DIMENSION}, one thread, lists after "
+        f"{time.perf_counter() - started:.0f} s: {gallery.approximate}"
+    )
+    probes = np.concatenate(known)[:200]
+    probes = unit(probes + 0.04 * np.random.default_rng(1).standard_normal(probes.shape))
+    held = (resident() - before) / (count * DIMENSION * 4)
+    print(f"{held:8.2f} × the bytes of the vectors in memory")
+    exact = partial(gallery.search, k=10, exact=True)
+    floor = p50(exact, probes[:40])
+    print(f"{1:8.2f} × exact search {floor * 1e3:10.3f} ms  k = 10")
+    for k in (10, 64):
+        taken = p50(partial(gallery.search, k=k), probes)
+        print(f"{taken / floor:8.2f} × exact search {taken * 1e3:10.3f} ms  k = {k}")
+    found, right = gallery.search(probes, 10).keys, exact(probes).keys
+    hits = [np.isin(a, b).mean() for a, b in zip(found, right, strict=True)]
+    print(
+        f"{np.mean(hits):8.4f} of the ten nearest, {np.mean(found[:, 0] == right[:, 0]):.4f} of "
+        f"the nearest; measured by the gallery itself {gallery.recall:.4f}"
+    )
+    removed = p50(lambda key: gallery.remove([key]), list(range(0, 2000, 10)))
+    print(f"{removed * 1e3:19.3f} ms  to remove one", flush=True)
+
+
+def resident() -> int:
+    """Return how many bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def enroll_next(
     identifier: Identifier, embeddings: Iterator[Embeddings], references: list[Reference]
 ) -> None:
     identifier.enroll(references, next(embeddings))
 
 
-def clustering(sizes: Iterable[int]) -> None:
+def clustering(sizes: Iterable[int], *, rivals: bool) -> None:
     for size in sizes:
         rows = world(np.random.default_rng(1), size // 20, 20)
+        truth = np.repeat(np.arange(size // 20), 20)
         for method in (linkage, leader) if size <= SMALL else (linkage,):
             started = time.perf_counter()
             found = method(rows, head("cosine"), 0.9, metric="cosine")
             taken = time.perf_counter() - started
             print(
                 f"{method.__name__:8} {size:7} × {DIMENSION}: {taken:7.2f} s, "
-                f"{len(found.clusters)} clusters of {size // 20}"
+                f"{len(found.clusters)} clusters of {size // 20}, "
+                f"ARI {adjusted_rand_score(truth, found.labels):.3f}",
+                flush=True,
             )
+        for name, tried in RIVALS.items() if rivals else ():
+            if name == "agglomerative" and size > LARGEST_MATRIX:
+                continue
+            best, taken = -1.0, 0.0
+            for rival in tried:
+                started = time.perf_counter()
+                labels = rival().fit_predict(rows)
+                ari = float(adjusted_rand_score(truth, labels))
+                if ari > best:
+                    best, taken = ari, time.perf_counter() - started
+            print(f"{name:8} {size:7} × {DIMENSION}: {taken:7.2f} s, ARI {best:.3f}", flush=True)
 
 
 def head(metric: Metric) -> Score:
@@ -107,7 +214,8 @@ def head(metric: Metric) -> Score:
 
 def world(rng: np.random.Generator, identities: int, samples: int) -> Embeddings:
     """Unit vectors of identities in a 24-dimensional part of the space, as encoders make them."""
-    shape = rng.standard_normal(DIMENSION) * np.exp(-np.arange(DIMENSION) / 12)
+    of_encoder = np.random.default_rng(0)
+    shape = of_encoder.standard_normal(DIMENSION) * np.exp(-np.arange(DIMENSION) / 12)
     centres = unit(rng.standard_normal((identities, 1, DIMENSION)) * np.abs(shape))
     return unit(centres + 0.045 * rng.standard_normal((identities, samples, DIMENSION))).reshape(
         -1, DIMENSION

@@ -1,5 +1,6 @@
 """Embeddings in, decisions out. NumPy and FAISS, nothing else."""
 
+from index.approximate_gallery import ApproximateGallery
 from index.calibration import calibrate
 from index.clustering import Cluster, Clustering, PurityLaw, leader, linkage
 from index.cohort import Cohort, Crowd, Source, TargetUnresolvable
@@ -10,6 +11,7 @@ from index.decision import (
     Outcome,
     Reason,
 )
+from index.device_gallery import DeviceGallery, gpus
 from index.faiss_gallery import FaissGallery
 from index.frozen import Frozen, FrozenBest, FrozenSearch
 from index.gallery import (
@@ -29,14 +31,19 @@ from index.gallery import (
 from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine, unjudged
 from index.identification import Identifier
 from index.miss_rate import GenuineScores, MissReason
+from index.mistakable import LeftOut, Link, links
 from index.numpy_gallery import NumpyGallery
 from index.operating_curve import TARGETS, CurvePoint, OperatingCurve
+from index.plane import EACH, FEWEST, Plane, chosen, principal_plane
 from index.posterior import PosteriorModel, PosteriorReason, Strangers, Trials, fit_posterior
 from index.roster import Rule, Score, Scores
 from index.strangers import LookAlike, OddStrangers, odd_strangers
 
 __all__ = [
+    "EACH",
+    "FEWEST",
     "TARGETS",
+    "ApproximateGallery",
     "BadEmbeddings",
     "CandidateIdentity",
     "Cluster",
@@ -44,6 +51,7 @@ __all__ = [
     "Cohort",
     "Crowd",
     "CurvePoint",
+    "DeviceGallery",
     "DimensionMismatch",
     "Duplicate",
     "DuplicateKey",
@@ -60,6 +68,8 @@ __all__ = [
     "Hub",
     "Identification",
     "Identifier",
+    "LeftOut",
+    "Link",
     "LookAlike",
     "Metric",
     "Mislabelled",
@@ -71,6 +81,7 @@ __all__ = [
     "OddStrangers",
     "OperatingCurve",
     "Outcome",
+    "Plane",
     "PosteriorModel",
     "PosteriorReason",
     "PurityLaw",
@@ -85,11 +96,15 @@ __all__ = [
     "Trials",
     "UnknownKey",
     "calibrate",
+    "chosen",
     "distances",
     "examine",
     "fit_posterior",
+    "gpus",
     "leader",
     "linkage",
+    "links",
     "odd_strangers",
+    "principal_plane",
     "unjudged",
 ]

@@ -137,7 +137,7 @@ class BestScores:
         return closest
 
     def _search(self, roster: Roster, rows: list[int]) -> None:
-        rankings = rank(roster, self._probes[rows], self._rule, 2) if rows else []
+        rankings = rank(roster, self._probes[rows], self._rule, 2, exact=True) if rows else []
         for i, ranking in zip(rows, rankings, strict=True):
             best = next((each for each in ranking if each.identity != self._owners[i]), None)
             self._best[i] = best.score if best else -np.inf

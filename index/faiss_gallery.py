@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from index.gallery import (
     Embeddings,
@@ -16,12 +17,16 @@ from index.gallery import (
     distances,
 )
 from index.readers_writer import ReadersWriterLock
+from index.row_numbers import RowNumbers
 
-_FAISS_METRIC = {
+FAISS_METRIC = {
     "cosine": faiss.METRIC_INNER_PRODUCT,
     "l2": faiss.METRIC_L2,
     "l1": faiss.METRIC_L1,
 }
+# Numbers in the probes, from which they are searched for by one matrix product. FAISS would scan
+# for each of up to a thousand probes: sixteen together then cost each three times as much.
+faiss.cvar.distance_compute_blas_threshold = 512
 _SPARE = 8  # how many more than k are shortlisted, for float32 to misorder
 _ROUNDING = 1e-5  # relative error granted to float32 sums over a few thousand dimensions
 
@@ -33,12 +38,14 @@ class FaissGallery:
     the last row moved into the gap, and nothing is kept twice.
     """
 
+    recall: float = 1.0
+
     def __init__(self, dimension: int, metric: Metric) -> None:
         self.dimension = dimension
         self.metric: Metric = metric
         self._embeddings = np.empty((0, dimension), dtype=np.float32)
         self._keys = np.empty(0, dtype=np.int64)
-        self._row: dict[int, int] = {}
+        self._row = RowNumbers()
         self._lock = ReadersWriterLock()  # FAISS lets go of the GIL but guards nothing itself
 
     def add(self, references: Sequence[Reference], embeddings: Embeddings) -> None:
@@ -50,7 +57,8 @@ class FaissGallery:
             self._reserve(stop)
             self._embeddings[start:stop] = rows
             self._keys[start:stop] = keys
-            self._row.update(zip(keys, range(start, stop), strict=True))
+            self._row.put(keys, start)
+            self._written(len(keys))
 
     def remove(self, keys: Sequence[int]) -> None:
         """Drop these references."""
@@ -58,20 +66,19 @@ class FaissGallery:
             self._rows_of(keys)
             for key in set(keys):
                 gap, last = self._row.pop(key), len(self._row)
+                self._moving(last, gap)
                 if gap < last:
                     self._embeddings[gap] = self._embeddings[last]
                     self._keys[gap] = self._keys[last]
-                    self._row[int(self._keys[gap])] = gap
+                    self._row.move(int(self._keys[gap]), gap)
                 self._embeddings[last] = 0  # what was forgotten is not left lying in memory
+            self._written(len(keys))
 
-    def search(self, probes: Embeddings, k: int) -> Neighbours:
-        """Return the k nearest references of each probe."""
+    def search(self, probes: Embeddings, k: int, *, exact: bool = False) -> Neighbours:
+        """Return the k nearest references of each probe, exactly whatever is asked."""
         asked = checked(probes, self.dimension, self.metric)
         with self._lock.reading():
-            k = min(k, len(self._row))
-            if len(asked) == 0 or 2 * k >= len(self._row):
-                return self._exhaustive(asked, k)
-            return self._shortlisted(asked, k)
+            return self._nearest(asked, min(k, len(self._row)), exact=exact)
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
         """Return the stored embeddings in the order asked."""
@@ -82,6 +89,11 @@ class FaissGallery:
     def __len__(self) -> int:
         return len(self._row)
 
+    def _nearest(self, probes: Embeddings, k: int, *, exact: bool) -> Neighbours:
+        if len(probes) == 0 or 2 * k >= len(self._row):
+            return self._exhaustive(probes, k)
+        return self._shortlisted(probes, k)
+
     def _shortlisted(self, probes: Embeddings, k: int) -> Neighbours:
         """Search with spare candidates, and deeper where rounding or ties could hide one."""
         keys = np.empty((len(probes), k), dtype=np.int64)
@@ -90,9 +102,7 @@ class FaissGallery:
         pending = np.arange(len(probes))
         while len(pending):
             depth = min(depth, count)
-            rough, rows = faiss.knn(
-                probes[pending], self._embeddings[:count], depth, _FAISS_METRIC[self.metric]
-            )
+            rough, rows = self._knn(probes[pending], 0, count, depth)
             for i, row in zip(pending, rows, strict=True):
                 exact = distances(probes[i : i + 1], self._embeddings[row], self.metric)[0]
                 own = self._keys[row]
@@ -102,6 +112,15 @@ class FaissGallery:
             pending = pending[~settled] if depth < count else pending[:0]
             depth *= 4
         return Neighbours(keys, far)
+
+    def _knn(
+        self, probes: Embeddings, start: int, stop: int, depth: int
+    ) -> tuple[Embeddings, npt.NDArray[np.int64]]:
+        """Return what FAISS finds among some rows, counted from `start`: both (n, depth)."""
+        found: tuple[Embeddings, npt.NDArray[np.int64]] = faiss.knn(
+            probes, self._embeddings[start:stop], depth, FAISS_METRIC[self.metric]
+        )
+        return found
 
     def _nearest_outside(self, probes: Embeddings, last: Embeddings) -> Embeddings:
         """Return how near, rounding granted, a reference beyond FAISS's last could be (n,)."""
@@ -125,9 +144,15 @@ class FaissGallery:
             np.take_along_axis(keys, order, axis=1), np.take_along_axis(far, order, axis=1)
         )
 
+    def _moving(self, row: int, to: int) -> None:
+        """For who keeps more of the rows: the last takes the place of one that is dropped."""
+
+    def _written(self, count: int) -> None:
+        """For who keeps more of the rows: so many were added or dropped."""
+
     def _rows_of(self, keys: Sequence[int]) -> list[int]:
         try:
-            return [self._row[key] for key in keys]
+            return self._row.of(keys)
         except KeyError as missing:
             raise UnknownKey(f"key {missing} is not enrolled") from None
 

@@ -1,4 +1,4 @@
-"""The Gallery port: embeddings under keys, searched exactly."""
+"""The Gallery port: embeddings under keys, and which of them are nearest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,14 +48,22 @@ class Gallery(Protocol):
     def metric(self) -> Metric:
         """How distance is measured: `cosine` is 1 - a·b of unit vectors, `l2` is not squared."""
 
+    @property
+    def recall(self) -> float:
+        """The share of the ten nearest that searches find, when last measured; exact is 1."""
+
     def add(self, references: Sequence[Reference], embeddings: Embeddings) -> None:
         """Take embeddings (n, d) under new keys, or raise DuplicateKey or a BadEmbeddings."""
 
     def remove(self, keys: Sequence[int]) -> None:
         """Drop these references, or raise UnknownKey."""
 
-    def search(self, probes: Embeddings, k: int) -> Neighbours:
-        """Return the k nearest references of each probe (n, d), or raise a BadEmbeddings."""
+    def search(self, probes: Embeddings, k: int, *, exact: bool = False) -> Neighbours:
+        """Return the k nearest references of each probe (n, d), or raise a BadEmbeddings.
+
+        Each distance is exact. With `exact` so is who is found; else a large gallery may miss a
+        few of the k, at most one in a hundred of ten.
+        """
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
         """Return the stored embeddings (m, d) in the order asked, or raise UnknownKey."""

@@ -15,10 +15,11 @@ from index.doubts import MOST_KNOWN, Doubts, unlikeness
 from index.doubts import TARGET_FPIR as DOUBTFUL_FPIR
 from index.frozen import Frozen, FrozenSearch
 from index.fusion import CHOICES, ENOUGH, clearly_best
-from index.gallery import Embeddings, Gallery, Reference, checked
+from index.gallery import Embeddings, Gallery, Reference, UnknownKey, checked
 from index.kinship import judging
 from index.leave_one_out import TRIALS, LeaveOneOut
 from index.miss_rate import GenuineScores, expected_fnir
+from index.mistakable import LeftOut, left_out
 from index.operating_curve import CurvePoint, OperatingCurve
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
 from index.ranking import Ranked, rank
@@ -107,6 +108,11 @@ class Identifier:
         """Whether all of these are enrolled."""
         with self._lock.reading():
             return all(identity in self._roster for identity in identities)
+
+    @property
+    def recall(self) -> float:
+        """The share of the ten nearest that searches find, when last measured; exact is 1."""
+        return self._roster.recall
 
     @property
     def samples(self) -> int:
@@ -317,6 +323,25 @@ class Identifier:
                 return self._terms(self._deciding(), target_fpir, None).threshold
             except TargetUnresolvable:
                 return None
+
+    def deciding(self) -> Rule:
+        """Return the rule that decides now, where none is asked for."""
+        self.prepare()
+        with self._lock.reading():
+            return self._deciding()
+
+    def left_out(self, keys: Sequence[int], threshold: float) -> list[LeftOut] | None:
+        """Say what samples would be named as, were each a probe and not enrolled.
+
+        None where the gallery is not tried against itself. Raises UnknownKey.
+        """
+        if not self._trials:
+            return None
+        self.prepare()
+        with self._lock.reading():
+            if unknown := [key for key in keys if key not in self._roster.owner]:
+                raise UnknownKey(f"key {unknown[0]} is not enrolled")
+            return left_out(self._roster, keys, _evidence_rule(self._deciding()), threshold)
 
     def judged_apart(self, strangers: Embeddings, target_fpir: float) -> list[Outcome]:
         """Say what becomes of strangers (n, d), none of whom bears witness in its own case.

@@ -20,6 +20,8 @@ from index.readers_writer import ReadersWriterLock
 class NumpyGallery:
     """A Gallery without an index; what the other engines are held to."""
 
+    recall: float = 1.0
+
     def __init__(self, dimension: int, metric: Metric) -> None:
         self.dimension = dimension
         self.metric: Metric = metric
@@ -40,8 +42,8 @@ class NumpyGallery:
             for key in set(keys):
                 del self._rows[key]
 
-    def search(self, probes: Embeddings, k: int) -> Neighbours:
-        """Return the k nearest references of each probe."""
+    def search(self, probes: Embeddings, k: int, *, exact: bool = False) -> Neighbours:
+        """Return the k nearest references of each probe, exactly whatever is asked."""
         asked = checked(probes, self.dimension, self.metric)
         with self._lock.reading():
             keys = np.array(sorted(self._rows), dtype=np.int64)

@@ -31,21 +31,22 @@ def rank(
     *,
     stands: float = STANDS,
     depth: int = _DEPTH,
+    exact: bool = False,
 ) -> list[list[Ranked]]:
     """Return for each probe (n, d) at least `count` identities, or all, best first.
 
     Ties go to whose sample is nearest, then to the smaller key. Nobody outside what was searched
     can score above the last neighbour found, so the search goes deeper than `depth` until `count`
-    identities score at least that.
+    identities score at least that. With `exact` nobody is missed, however large the gallery.
     """
     if rule == "centroid":
-        return _by_centroids(roster, probes, count)
+        return _by_centroids(roster, probes, count, exact=exact)
     rankings: list[list[Ranked]] = [[] for _ in probes]
     # To sort a few hundred more neighbours is cheaper than to search again.
     depth = roster.samples if roster.samples <= 16 * depth else max(depth, 2 * count)
     pending = list(range(len(probes))) if roster.samples else []
     while pending:
-        found = roster.references.search(probes[pending], depth)
+        found = roster.references.search(probes[pending], depth, exact=exact)
         undecided = []
         for i, keys, far in zip(pending, found.keys, found.distances, strict=True):
             if rule == "max":
@@ -81,8 +82,10 @@ def _by_nearest(
     return _Ranking(list(ranked), len(nearest))
 
 
-def _by_centroids(roster: Roster, probes: Embeddings, count: int) -> list[list[Ranked]]:
-    found = roster.centroids.search(probes, count)
+def _by_centroids(
+    roster: Roster, probes: Embeddings, count: int, *, exact: bool
+) -> list[list[Ranked]]:
+    found = roster.centroids.search(probes, count, exact=exact)
     return [
         [
             Ranked(roster.owner[key], score, distance)

@@ -63,6 +63,12 @@ class Roster:
         return self._centroids
 
     @property
+    def recall(self) -> float:
+        """The share of the ten nearest that searches find, of references or of centroids."""
+        galleries = (self._references, self._centroids)
+        return min(gallery.recall for gallery in galleries if gallery is not None)
+
+    @property
     def owner(self) -> Mapping[int, str]:
         """Whose each reference is."""
         return self._owner
@@ -186,9 +192,14 @@ class Roster:
         """Return the smallest key of an identity's references."""
         return self._samples[identity][0]
 
-    def own_score(self, identity: str, rule: Rule) -> float | None:
-        """Return an identity's score for its oldest sample by its others, or None without any."""
-        held_out, *others = self._samples[identity]
+    def own_score(self, identity: str, rule: Rule, held_out: int | None = None) -> float | None:
+        """Return an identity's score for one of its samples by its others, or None without any.
+
+        `held_out` is the sample's key; unsaid, the oldest.
+        """
+        keys = self._samples[identity]
+        held_out = keys[0] if held_out is None else held_out
+        others = [key for key in keys if key != held_out]
         if not others:
             return None
         rows = self.embeddings([held_out, *others])

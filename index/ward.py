@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +11,11 @@ from index.gallery import Embeddings
 _Numbers = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.int64]
 
-_BLOCK = 128  # rows of distances at a time
+_Kept = npt.NDArray[np.bool_]
+
+_NEAR = 24  # clusters that are remembered to be near one
+_BLOCK = 512  # clusters looked at at a time
+_ROUNDING = 1e-5  # of squares in float32; in float64 its square
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +53,23 @@ def ward(items: Embeddings) -> Merges:
     Ward, Hierarchical grouping to optimize an objective function, 1963. All pairs that are each
     other's nearest are joined at a time: as a joined cluster is never closer to a third than the
     nearer of its parts was, they stay so until then, and the tree is the same (Murtagh, A survey
-    of recent advances in hierarchical clustering algorithms, 1983). Of equally near ones the
-    first in the order of the items is nearest.
+    of recent advances in hierarchical clustering algorithms, 1983). For the same reason whoever
+    was not among a cluster's nearest few is never closer than the last of these was: only where
+    nobody nearer is left of them, all clusters are looked at. Of equally near ones the first in
+    the order of the items is nearest.
     """
     count = len(items)
     means = items.astype(np.float64)
     means -= means.mean(axis=0)  # far from the origin, differences of squares would round
     sizes, stands_for = np.ones(count), np.arange(count)
-    nearest, far, unsure = np.zeros(count, np.int64), np.empty(count), np.ones(count, bool)
+    around = _singles(means)
     pairs, sized = [np.empty((0, 2), np.int64)], [np.empty((0, 2))]
     apart = [np.empty((0, items.shape[1]))]
     while len(means) > 1:
-        looking = np.flatnonzero(unsure)
-        nearest[looking], far[looking] = _nearest(means, sizes, looking)
-        a, b = _mutual(nearest, far)
+        looking = np.flatnonzero(around.far >= around.beyond)
+        for start in range(0, len(looking), _BLOCK):
+            _look_around(means, sizes, around, looking[start : start + _BLOCK])
+        a, b = _mutual(around.near[:, 0], around.far)
         pairs.append(np.column_stack([stands_for[a], stands_for[b]]))
         sized.append(np.column_stack([sizes[a], sizes[b]]))
         apart.append(means[a] - means[b])
@@ -69,31 +77,95 @@ def ward(items: Embeddings) -> Merges:
         share = (sizes[b] / (sizes[a] + sizes[b]))[:, None]
         means[a] -= share * apart[-1]
         sizes[a] += sizes[b]
-        changed, kept = np.zeros(len(means), bool), np.ones(len(means), bool)
-        changed[a], changed[b], kept[b] = True, True, False
-        unsure = (changed | changed[nearest])[kept]
-        nearest = (np.cumsum(kept) - 1)[nearest[kept]]
-        means, sizes, stands_for, far = means[kept], sizes[kept], stands_for[kept], far[kept]
+        kept, changed = np.ones(len(means), bool), np.zeros(len(means), bool)
+        kept[b], changed[a], changed[b] = False, True, True
+        widowed = (changed[around.near[:, 0]] & ~changed)[kept]
+        now = np.cumsum(kept) - 1
+        now[b] = now[a]
+        means, sizes, stands_for = means[kept], sizes[kept], stands_for[kept]
+        around = _joined(around, a, b, kept, now)
+        _choose(means, sizes, around, np.flatnonzero(changed[kept]))
+        _choose(means, sizes, around, np.flatnonzero(widowed))
     return Merges(np.concatenate(pairs), np.concatenate(sized), np.concatenate(apart))
 
 
-def _nearest(means: _Numbers, sizes: _Numbers, looking: _Places) -> tuple[_Places, _Numbers]:
-    """Return the nearest other cluster of each one asked, and half the height they would have."""
-    squares = np.einsum("ij,ij->i", means, means)
-    ones = np.ones(len(means))
-    # One product is |a - b|² of all pairs.
-    left = np.column_stack([means, squares, ones])
-    right = np.column_stack([-2 * means, ones, squares]).T.copy()
-    found, reached = np.empty(len(looking), np.int64), np.empty(len(looking))
+@dataclass(slots=True)
+class _Around:
+    """Of each of n clusters others that were near, the nearest first; itself stands for nobody.
+
+    All who are not among them are at least as high as `beyond`.
+    """
+
+    near: _Places  # (n, 2 * _NEAR)
+    far: _Numbers  # (n,) half the height of a cluster with the first of them
+    beyond: _Numbers  # (n,)
+
+
+def _singles(means: _Numbers) -> _Around:
+    """Return what is around single items (n, d)."""
+    count = len(means)
+    rows = means.astype(np.float32)
+    squares, found = faiss.knn(rows, rows, min(_NEAR + 1, count), faiss.METRIC_L2)
+    rounding = _ROUNDING * float(np.einsum("ij,ij->i", means, means).max())
+    beyond = squares[:, -1].astype(np.float64) / 2 - rounding
+    if count <= _NEAR + 1:
+        beyond[:] = np.inf  # these are all
+    here = np.arange(count)
+    near = np.repeat(here[:, None], 2 * _NEAR, axis=1)
+    near[:, : found.shape[1]] = found
+    around = _Around(near, np.full(count, np.inf), beyond)
+    _choose(means, np.ones(count), around, here)
+    return around
+
+
+def _joined(around: _Around, a: _Places, b: _Places, kept: _Kept, now: _Places) -> _Around:
+    """Return the same of what is left when each b is joined to its a; `now` tells new places."""
+    near, beyond = around.near, around.beyond
+    near[a, _NEAR:], beyond[a] = near[b, :_NEAR], np.minimum(beyond[a], beyond[b])
+    return _Around(now[near[kept]], around.far[kept], beyond[kept])
+
+
+def _choose(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places) -> None:
+    """Put the nearest of those around clusters first, and let go whom there is no room for."""
     for start in range(0, len(looking), _BLOCK):
-        block = looking[start : start + _BLOCK]
-        heights = left[block] @ right
-        heights /= (1 / sizes)[block, None] + 1 / sizes
-        here = np.arange(len(block))
-        heights[here, block] = np.inf
-        best = heights.argmin(axis=1)
-        found[start : start + _BLOCK], reached[start : start + _BLOCK] = best, heights[here, best]
-    return found, reached
+        rows = looking[start : start + _BLOCK]
+        near = around.near[rows]
+        if (near[:, _NEAR + 1 :] == rows[:, None]).all():  # most have no more than these
+            near = near[:, : _NEAR + 1]
+        near = np.sort(near, axis=1)
+        high = np.empty(near.shape)
+        for column in range(near.shape[1]):
+            others = near[:, column]
+            apart = means[rows] - means[others]
+            high[:, column] = np.einsum("ij,ij->i", apart, apart)
+        high /= 1 / sizes[rows, None] + 1 / sizes[near]
+        high[near == rows[:, None]] = np.inf
+        high[:, 1:][near[:, 1:] == near[:, :-1]] = np.inf  # the same twice
+        order = np.argsort(high, axis=1, kind="stable")
+        high = np.take_along_axis(high, order, axis=1)
+        around.near[rows] = rows[:, None]
+        around.near[rows, :_NEAR] = np.take_along_axis(near, order, axis=1)[:, :_NEAR]
+        around.far[rows] = high[:, 0]
+        around.beyond[rows] = np.minimum(around.beyond[rows], high[:, _NEAR])
+
+
+def _look_around(means: _Numbers, sizes: _Numbers, around: _Around, rows: _Places) -> None:
+    """Find the nearest of all clusters for these."""
+    squares = np.einsum("ij,ij->i", means, means)
+    high = means[rows] @ means.T
+    high *= -2
+    high += squares
+    high += squares[rows, None]
+    high /= 1 / sizes[rows, None] + 1 / sizes
+    high[np.arange(len(rows)), rows] = np.inf
+    some = min(_NEAR + 1, len(means) - 1)
+    found = np.argpartition(high, some - 1, axis=1)[:, :some]
+    last = np.take_along_axis(high, found, axis=1).max(axis=1)
+    rounding = _ROUNDING**2 * float(squares.max()) * sizes[rows]
+    around.beyond[rows] = last - rounding if some > _NEAR else np.inf
+    around.near[rows] = rows[:, None]
+    around.near[rows, :some] = found
+    _choose(means, sizes, around, rows)
 
 
 def _mutual(nearest: _Places, far: _Numbers) -> tuple[_Places, _Places]:

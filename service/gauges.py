@@ -91,6 +91,7 @@ class Gauges:
             cohort_identities=replica.cohort[1],
             staleness=replica.staleness,
             expected_fnir=point.expected_fnir,
+            index_recall=index.recall,
             calibrated=replica.calibrated,
             canary_fpir=self.canaries.fpir(replica.name),
         )

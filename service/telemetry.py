@@ -85,6 +85,7 @@ class GalleryState:
     cohort_identities: int | None = None
     staleness: float | None = None  # seconds since it was known to be level with the store
     expected_fnir: float | None = None
+    index_recall: float | None = None  # share of the ten nearest that a search finds
     calibrated: float | None = None  # when what judges it was put in force, s since 1970
     canary_fpir: float | None = None
 
@@ -196,6 +197,9 @@ class Telemetry:
             ),
             "expected_fnir": series.facts(
                 "gallery_expected_fnir_ratio", "Enrolled that the threshold misses", "gallery"
+            ),
+            "index_recall": series.facts(
+                "gallery_index_recall_ratio", "Nearest samples that searches find", "gallery"
             ),
             "calibrated": series.facts(
                 "gallery_calibration_timestamp_seconds", "When its judges came", "gallery"

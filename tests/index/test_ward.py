@@ -34,6 +34,21 @@ def test_it_is_the_hierarchy_of_scipy(seed, count, offset):
         assert partition(found, count - clusters) == theirs
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.3])
+def test_it_is_so_where_clusters_are_larger_than_the_few_that_are_remembered(spread):
+    rng = np.random.default_rng(7)
+    centres = rng.standard_normal((12, 1, 6))
+    rows = (centres + spread * rng.standard_normal((12, 70, 6))).reshape(-1, 6)
+    rows = (rows + 1e-6 * rng.standard_normal(rows.shape)).astype(np.float32)
+
+    found, expected = ward(rows), scipy_linkage(rows.astype(np.float64), "ward")
+
+    assert np.sort(found.heights) == pytest.approx(expected[:, 2] ** 2, rel=1e-6, abs=1e-9)
+    labels = cut_tree(expected, 12).ravel()
+    theirs = {frozenset(np.flatnonzero(labels == each).tolist()) for each in set(labels)}
+    assert partition(found, len(rows) - 12) == theirs
+
+
 def test_a_height_is_what_joining_adds_to_the_squares_within():
     rows = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 

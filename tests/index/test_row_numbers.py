@@ -1,0 +1,45 @@
+"""Rows by key, in pages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from index.row_numbers import RowNumbers
+
+KEYS = st.one_of(st.integers(-300, 300), st.integers(-(2**62), 2**62))
+
+
+@given(st.lists(st.tuples(st.booleans(), KEYS), max_size=60))
+def test_it_knows_what_a_dict_knows(history):
+    rows, right = RowNumbers(), {}
+    for row, (coming, key) in enumerate(history):
+        if coming and key not in right:
+            rows.put([key], row)
+            right[key] = row
+        elif key in right:
+            rows.move(key, row)
+            assert rows.pop(key) == row
+            del right[key]
+
+        assert len(rows) == len(right)
+        assert all((each in rows) == (each in right) for _, each in history)
+        assert rows.of(list(right)) == list(right.values())
+
+
+@pytest.mark.parametrize("key", [5, 700, -1])
+def test_a_key_that_is_not_there_is_named(key):
+    rows = RowNumbers()
+    rows.put([1, 2], 0)
+
+    with pytest.raises(KeyError, match=str(key)):
+        rows.of([1, key])
+
+
+def test_pages_that_are_empty_are_dropped():
+    rows = RowNumbers()
+    rows.put(range(10_000), 0)
+
+    for key in range(10_000):
+        rows.pop(key)
+
+    assert not rows._pages
