@@ -53,8 +53,13 @@ evaluate: $(WORK)/ready ## measure a bundle: BUNDLE=… DATA=…
 torture: $(WORK)/ready ## the long runs: kills, failpoints, partitions; SEED=0 SECONDS=inf
 	$(WORK)/bin/python -m tests.torture --seed $(or $(SEED),0) --seconds $(or $(SECONDS),inf)
 
-bench: $(WORK)/ready ## the benchmark, ratios first
-	$(WORK)/bin/python -m benchmarks
+bench: $(WORK)/bench ## everything beside its rivals, ratios first; a quarter of an hour
+	$(WORK)/bin/python -m benchmarks --out bench.json
+
+$(WORK)/bench: $(WORK)/ready
+	@echo "Installing the rivals of the benchmark into $(WORK) (once)"
+	@$(WORK)/bin/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 $(SERVE)/ready: pyproject.toml
 	@echo "Installing the service into $(SERVE) (once)"

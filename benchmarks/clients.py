@@ -167,6 +167,13 @@ def post(path: str, *parts: str) -> bytes:
     ).encode() + body
 
 
+def post_raw(path: str) -> bytes:
+    """Return a request with the drawing as its body."""
+    body = DRAWING.read_bytes()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Content-Type: image/png\r\n\r\n".encode() + body
+
+
 def get(path: str) -> bytes:
     """Return a request for this."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()

@@ -1,6 +1,6 @@
 """What a user would otherwise write: a FastAPI app that awaits the file and embeds it in a thread.
 
-python -m benchmarks.naive BUNDLES
+python -m benchmarks.naive BUNDLES [DEVICE]
 """
 
 import sys
@@ -34,7 +34,8 @@ def create_app(comparator: Comparator) -> FastAPI:
 
 def main() -> None:
     """Serve on a free port, which uvicorn prints."""
-    comparator = open_shelf(Path(sys.argv[1]), threads=1).comparators["ink@1"]
+    bundles, device = (*sys.argv[1:], "cpu")[:2]
+    comparator = open_shelf(Path(bundles), device, threads=1).comparators["ink@1"]
     uvicorn.run(create_app(comparator), port=0, access_log=False)
 
 

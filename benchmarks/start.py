@@ -93,7 +93,7 @@ async def _measure_file(folder: Path, comparator: Comparator, asked: argparse.Na
 
 async def _measure(folder: Path, comparator: Comparator, asked: argparse.Namespace) -> None:
     tell = partial(_tell, asked)
-    await _fill(folder / "var", comparator, asked)
+    await fill(folder / "var", comparator, asked)
     server = EmbeddedRedis(folder / "var", patience=600)
     tell("the store reads its file", (await _timed(server.start))[0])
     snapshots = Snapshots(folder / "var" / "snapshots")
@@ -167,7 +167,8 @@ def _answers(replica: Replica, asked: argparse.Namespace) -> list[Identification
     return replica.index.identify(probes)
 
 
-async def _fill(folder: Path, comparator: Comparator, asked: argparse.Namespace) -> None:
+async def fill(folder: Path, comparator: Comparator, asked: argparse.Namespace) -> None:
+    """Write a gallery `large` of random samples into an embedded store, as an import does."""
     rng, now = np.random.default_rng(asked.seed), datetime.now(UTC)
     async with EmbeddedRedis(folder) as server:
         redis = DurableRedis(server.url, timeout=60)

@@ -14,10 +14,10 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
+from benchmarks.ratios import HEAD, Ratio
 from service.durable_redis import DurableRedis
 from service.embedded_redis import EmbeddedRedis
 from service.identities import Enrollment, GallerySettings, NewSample
@@ -40,8 +40,9 @@ async def rate(write: Callable[[int], Awaitable[object]], clients: int, seconds:
     return sum(await asyncio.gather(*(client() for _ in range(clients)))) / seconds
 
 
-async def measure(seconds: float, rounds: int) -> None:
-    """Print a line for each number of clients."""
+async def measure(seconds: float, rounds: int) -> list[Ratio]:
+    """Return a row for each number of clients."""
+    rows = []
     vector = np.random.default_rng(0).normal(size=DIMENSION).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         async with EmbeddedRedis(Path(folder)) as server:
@@ -62,13 +63,11 @@ async def measure(seconds: float, rounds: int) -> None:
                     (await rate(enroll, clients, seconds), await rate(raw, clients, seconds))
                     for _ in range(rounds)
                 ]
-                ratios = sorted(ours / theirs for ours, theirs in pairs)
-                print(
-                    f"{clients:3} clients  {median(p[0] for p in pairs):6.0f} enrolls/s  "
-                    f"{median(p[1] for p in pairs):6.0f} raw writes/s  ratio "
-                    f"{median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
-                )
+                ours, theirs = zip(*pairs, strict=True)
+                what = f"durable enrollments, {clients} clients"
+                rows.append(Ratio(what, "raw durable writes", "writes/s", ours, theirs))
             await store.close()
+    return rows
 
 
 def main() -> None:
@@ -77,7 +76,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="alternations with raw writes")
     asked = parser.parse_args()
-    asyncio.run(measure(asked.seconds, asked.rounds))
+    print(HEAD)
+    for row in asyncio.run(measure(asked.seconds, asked.rounds)):
+        print(row.line())
 
 
 if __name__ == "__main__":

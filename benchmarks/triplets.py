@@ -1,15 +1,19 @@
-"""What choosing triplets costs beside a NumPy loop: python -m benchmarks.triplets --help."""
+"""What choosing triplets costs beside a NumPy loop and pytorch-metric-learning's own miner.
+
+python -m benchmarks.triplets --help
+"""
 
 import argparse
 import itertools
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from pytorch_metric_learning.utils.loss_and_miner_utils import get_all_triplets_indices
 
-from training.mining import TRIPLETS, candidates
+from benchmarks.ratios import HEAD, Ratio
+from training.mining import TRIPLETS, candidates, every
 
 MARGIN = 0.3
 Triplets = list[tuple[int, int, int]]
@@ -22,28 +26,49 @@ def main() -> None:
     asked.add_argument("--samples", type=int, default=10, help="of each label")
     asked.add_argument("--rounds", type=int, default=9)
     options = asked.parse_args()
+    print(HEAD)
+    for row in rows(options.rounds, options.labels, options.samples):
+        print(row.line(), flush=True)
+
+
+def rows(rounds: int, each: int = 16, samples: int = 10) -> Iterator[Ratio]:
+    """Yield how each choice compares, for a batch of so many labels, on one thread."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    labels = torch.arange(options.labels).repeat_interleave(options.samples)
-    centres = torch.randn(options.labels, 64)[labels]
+    labels = torch.arange(each).repeat_interleave(samples)
+    centres = torch.randn(each, 64)[labels]
     embeddings = torch.nn.functional.normalize(centres + torch.randn(len(labels), 64), dim=1)
     far = torch.cdist(embeddings, embeddings)
-    print(f"{options.labels} labels × {options.samples} samples, one thread")
+    size = f"{each} labels × {samples}"
     for name, choose in CHOICES.items():
         select = TRIPLETS[name]
         found = select(candidates(far, labels, MARGIN))
         looped = loop(far.numpy(), labels.numpy(), choose)
         assert len(found[0]) == len(looped)
-        loops, vectors = [], []
-        for _ in range(options.rounds):  # in turns, so that a busy machine slows down both
-            loops.append(seconds(lambda c=choose: loop(far.numpy(), labels.numpy(), c)))
-            vectors.append(seconds(lambda s=select: s(candidates(far, labels, MARGIN))))
-        slow, fast = statistics.median(loops), statistics.median(vectors)
-        print(
-            f"{slow / fast:8.1f} × faster than the loop {fast * 1e3:8.2f} ms  "
-            f"{name}, {len(looped)} triplets",
-            flush=True,
+        fast, slow = in_turns(
+            rounds,
+            lambda s=select: s(candidates(far, labels, MARGIN)),
+            lambda c=choose: loop(far.numpy(), labels.numpy(), c),
         )
+        note = f"{len(looped)} triplets"
+        yield Ratio(f"{name} of {size}", "NumPy loop", "ms", fast, slow, 10, note)
+    assert len(get_all_triplets_indices(labels)[0]) == len(
+        every(candidates(far, labels, MARGIN))[0]
+    )
+    fast, slow = in_turns(
+        rounds,
+        lambda: every(candidates(far, labels, MARGIN)),
+        lambda: get_all_triplets_indices(labels),
+    )
+    yield Ratio(f"every triplet of {size}", "pytorch-metric-learning", "ms", fast, slow)
+
+
+def in_turns(
+    rounds: int, ours: Callable[[], object], theirs: Callable[[], object]
+) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of both, in turns, so that a busy machine slows down both."""
+    pairs = [(1e3 * seconds(ours), 1e3 * seconds(theirs)) for _ in range(rounds)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def loop(far: np.ndarray, labels: np.ndarray, choose: Choose) -> Triplets:

@@ -68,6 +68,11 @@ def _plain(kinds: tuple[type, ...]) -> Reader:
 
 
 def _array(inner: tuple[Any, ...]) -> Reader:
+    if len(set(inner)) > 1 and inner[-1] is not Ellipsis:  # a row of different things
+        each = [_reader(hint) for hint in inner]
+        return lambda values: tuple(
+            one(value) for one, value in zip(each, _plain((list,))(values), strict=True)
+        )
     one = _reader(inner[0])
     if inner[0] is float:  # embeddings: thousands of rows of hundreds
         return tuple

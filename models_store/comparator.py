@@ -182,6 +182,8 @@ def open_session(name: str, model: bytes, device: Device, threads: int) -> Sessi
     use_cuda = device != "cpu" and _PROVIDERS["cuda"] in available
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Between two runs threads would wait by spinning, and keep a core from decoders and others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = False
     providers = [_PROVIDERS["cuda"]] * use_cuda + [_PROVIDERS["cpu"]]

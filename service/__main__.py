@@ -17,13 +17,14 @@ import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from models_store.confinement import leave_no_core
+from models_store.confinement import end_with, leave_no_core
 from service.app import from_settings
 from service.embedded_redis import DataDirInUse, StoreDidNotStart
 from service.entrance import Entrance
 from service.floors import TooOld, check_floors
 from service.keys import KeysBroken
 from service.logs import configure_logging
+from service.processes import Member, forget_others, listen, run_processes
 from service.protocol import BoundedProtocol
 from service.settings import Settings
 
@@ -32,6 +33,8 @@ AT_ONCE = 16
 """Connections that are taken up in one turn of the event loop. Of libuv it is one for each socket
 that listens, and a turn is long where there is much to do: those that come new would wait longest.
 """
+BEFORE_IT_HELPS = 60.0
+"""Seconds that a process which takes another's place may take before it is asked anything."""
 CUT_OFF = 0.5
 """Seconds to answer those that are cut off, and as many to end what serves the service."""
 
@@ -51,15 +54,23 @@ def main() -> int:
     leave_no_core(debuggers=settings.allow_debuggers)
     try:
         check_floors()
-        uvloop.run(_serve(settings))
+        member = Member.read(sys.argv[1:])
+        if member is not None:
+            end_with(member.parent)
+        elif settings.processes > 1:
+            return asyncio.run(run_processes(settings))
+        uvloop.run(_serve(settings, member))
     except (DataDirInUse, KeysBroken, StoreDidNotStart, TooOld, OSError) as error:
         sys.stderr.write(f"kindred: {error}\n")
         return 3
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    listener = _listen(settings.host, settings.port)  # first: a port that is taken is told at once
+async def _serve(settings: Settings, member: Member | None) -> None:
+    # First: a port that is taken is told at once.
+    listeners = [listen(settings.host, settings.port, shared=member is not None)]
+    if member is not None:
+        listeners.append(listen(settings.host, member.port))
     async with from_settings(settings) as app:
         room = _room_for(settings.max_connections)
         entrance = Entrance(settings, app.state.parts.telemetry, room)
@@ -69,15 +80,21 @@ async def _serve(settings: Settings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here asks where a client is
             http=partial(BoundedProtocol, entrance),  # type: ignore[arg-type]  # what makes one
             ws="none",
         )
         gc.collect()
         gc.freeze()  # so that no collection walks what is there to stay: that took 0.1 s each time
         server = _Server(config, app, entrance, settings.drain_delay, settings.drain_timeout)
-        host, port = listener.getsockname()[:2]
-        log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-        await server.serve(sockets=[listener, *(listener.dup() for _ in range(AT_ONCE - 1))])
+        url, *own = [_url(listener) for listener in listeners]
+        if member is None:
+            forget_others(settings.data_dir, processes=1)
+            log.info("serving", url=url, docs=f"{url}/docs")
+        else:
+            await _until_started(app, BEFORE_IT_HELPS if member.again else 0)
+            log.info("serving", url=url, docs=f"{url}/docs", process=member.number, own=own[0])
+        await server.serve(sockets=[each.dup() for each in listeners for _ in range(AT_ONCE)])
 
 
 class _Server(uvicorn.Server):
@@ -163,12 +180,17 @@ def _room_for(connections: int) -> int:
     return room
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    return listener
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{host}:{port}"
+
+
+async def _until_started(app: FastAPI, patience: float) -> None:
+    """Wait until the galleries are read: meanwhile the other processes answer for this one."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            while "starting" in app.state.parts.recogniser.galleries.reasons:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Kind = Literal["short", "long"]
 SHORT = frozenset({"/verify", "/embed", "/identify", "/enroll"})
 LONG = frozenset({"/cluster", "/enroll/bulk", "/evaluate"})
 LONG_OF_A_GALLERY = frozenset(
-    {"cohort", "import", "export", "health", "migrate", "operating-curve"}
+    {"cohort", "import", "export", "health", "map", "migrate", "operating-curve"}
 )
 SEE_THEMSELVES = frozenset({"bulk", "evaluate", "import", "export", "migrate"})
 """Last words of paths whose routes read or write on and on, and so see when a client leaves."""

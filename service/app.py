@@ -2,9 +2,10 @@
 
 import asyncio
 import importlib.metadata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +13,15 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from index import FaissGallery, Identifier
+from index import (
+    ApproximateGallery,
+    DeviceGallery,
+    FaissGallery,
+    Gallery,
+    Identifier,
+    Metric,
+    gpus,
+)
 from models_store import Comparator, SampleLimits, Shelf, TrialLimits, newest, open_shelf
 from service.access import Door
 from service.calibrations import of_bundle, others_of_bundle, rule_of
@@ -23,7 +32,7 @@ from service.drift import Drift
 from service.durable_redis import DurableRedis
 from service.edge import Edge, tell_framework_error
 from service.edits import EditStore
-from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
+from service.embedded_redis import EmbeddedRedis, keep_running
 from service.embedding import Embedder
 from service.erasure import Pending, keep_rewriting
 from service.evaluating import Evaluator
@@ -33,6 +42,7 @@ from service.gauges import Gauges
 from service.identities import GalleryState, IdentityStore
 from service.imports import ImportLimits
 from service.keys import Keyring
+from service.mapping import Maps
 from service.migrations import MigrationStore
 from service.migrator import Migrator
 from service.problems import slugs
@@ -129,6 +139,7 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         galleries, telemetry = parts.recogniser.galleries, parts.telemetry
         stowage = parts.stowage
         stack.push_async_callback(stowage.close)
+        stack.push_async_callback(parts.maps.close)
         listed, pending = split(settings.metrics_galleries), Pending()
         canaries = Canaries(
             galleries,
@@ -153,11 +164,12 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             *([keep_rewriting(parts.store, pending)] if settings.rewrite_store_log else []),
             galleries.follow(FOLLOW_EVERY),
             parts.migrator.run(),
+            parts.maps.follow(),
             gauges.keep(lambda: app.state.draining),
             *([canaries.run()] if settings.canary_interval else []),
             telemetry.watch_event_loop(),
             keys.follow(on_read=telemetry.keys),
-            *([_supervise(server)] if server else []),
+            *([keep_running(server)] if server else []),
         ):
             task = asyncio.create_task(background)
             stack.push_async_callback(_cancel, task)
@@ -189,12 +201,13 @@ async def _assemble(
     )
     telemetry.bundles_refused(len(shelf.refusals))
     searchers = threads("search")
+    new = partial(new_index, engine=_engine(settings))
     snapshots = Snapshots(settings.data_dir.absolute() / "snapshots", telemetry.snapshot_read)
     galleries = Galleries(
         store,
         comparators,
         default,
-        new_index,
+        new,
         searchers,
         snapshots,
         max_staleness=settings.max_staleness,
@@ -277,21 +290,31 @@ async def _assemble(
         ),
         evaluation_deadline=settings.evaluation_deadline,
         questions=Questions(),
-        migrator=Migrator(store, migrations, recogniser, embedder, new_index),
+        migrator=Migrator(store, migrations, recogniser, embedder, new),
         edits=edits,
         embedder=embedder,
         decisions=Decisions(
             settings.decisions, settings.decision_seconds, settings.decision_bytes
         ),
+        maps=Maps(
+            galleries,
+            most=settings.map_samples,
+            memory=settings.map_memory,
+            seconds=settings.map_seconds,
+        ),
     )
 
 
-def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
+def new_index(
+    comparator: Comparator,
+    state: GalleryState,
+    engine: Callable[[int, Metric], Gallery] = FaissGallery,
+) -> Identifier:
     """Return an empty index that compares as the comparator does."""
     manifest, probes = comparator.manifest, state.settings.probes
     posterior, genuine = of_bundle(comparator, probes)
     return Identifier(
-        lambda: FaissGallery(manifest.dimension, manifest.distance),
+        lambda: engine(manifest.dimension, manifest.distance),
         comparator.score,
         comparator.cohorts[probes],
         cohort_groups=comparator.cohort_groups,
@@ -302,6 +325,15 @@ def new_index(comparator: Comparator, state: GalleryState) -> Identifier:
         choosing=state.settings.rule is None,
         own_trials=manifest.tied,
     )
+
+
+def _engine(settings: Settings) -> Callable[[int, Metric], Gallery]:
+    """Return what makes galleries: on a GPU all are searched exactly."""
+    if settings.device != "cpu" and gpus():
+        return DeviceGallery
+    if settings.device == "cuda":
+        log.warning("FAISS knows no GPU: galleries are searched on the CPU")
+    return partial(ApproximateGallery, above=settings.approximate_above)
 
 
 def _open_shelf(settings: Settings) -> Shelf:
@@ -338,17 +370,6 @@ def _default(settings: Settings, comparators: dict[str, Comparator]) -> Comparat
         default=None,
     )
     return newest(comparators, first.name) if first else None
-
-
-async def _supervise(server: EmbeddedRedis) -> None:
-    """Start the embedded server again whenever it ends, and as often as it takes."""
-    while True:
-        await asyncio.sleep(0.2)
-        try:
-            if await server.ensure_running():
-                log.error("the embedded store had ended and was started again")
-        except (DataDirInUse, StoreDidNotStart):
-            log.exception("the embedded store has ended and does not start")
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -123,6 +123,9 @@ def _name(*words: object) -> str:
 
 def _shortened(result: Identification) -> Identification:
     """Return a decision with its first candidates and their best samples only."""
+    lengths = (len(result.candidates), *(len(each.samples) for each in result.candidates))
+    if max(lengths) <= MOST_LISTED:
+        return result
     return replace(
         result,
         candidates=tuple(

@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import IO, Final, Self
 from urllib.parse import quote
 
+import structlog
+
 _SOCKET_PATH_LIMIT: Final = 100  # bytes; the kernel's is 108, its closing zero included
 _PATIENCE: Final = 10.0  # seconds for a server to end by itself before it is killed
 _TAIL: Final = 2000  # bytes of the server's log in an error
+
+
+log = structlog.get_logger("kindred.embedded_redis")
 
 
 class DataDirInUse(Exception):
@@ -176,6 +181,17 @@ class EmbeddedRedis:
                 pass_fds=[lock.fileno()],
                 start_new_session=True,
             )
+
+
+async def keep_running(server: EmbeddedRedis) -> None:
+    """Start a server again whenever it ends, and as often as it takes, until cancelled."""
+    while True:
+        await asyncio.sleep(0.2)
+        try:
+            if await server.ensure_running():
+                log.error("the embedded store had ended and was started again")
+        except (DataDirInUse, StoreDidNotStart):
+            log.exception("the embedded store has ended and does not start")
 
 
 def _program() -> Path:

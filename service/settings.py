@@ -1,6 +1,7 @@
 """What may differ between deployments, read once."""
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +23,13 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0: a free one")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that share the port, each with every gallery in memory, and on a "
+        "port of its own: `PORT` + 1 and so on",
+    )
     redis_url: SecretStr | None = Field(
         None,
         description="Redis to keep galleries in, `redis://`, `rediss://`, `unix://` or, of a "
@@ -51,9 +59,14 @@ class Settings(BaseSettings):
         "of those with one encoder if there are any",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where encoders run: `auto`, `cpu` or `cuda`"
+        "auto", description="Where encoders and searches run: `auto`, `cpu` or `cuda`"
     )
     threads: int = Field(0, ge=0, description="Threads of one model run; 0: one per core")
+    approximate_above: int = Field(
+        100_000,
+        ge=10_000,
+        description="Samples above which a gallery is searched approximately, on the CPU",
+    )
     api_keys: SecretStr = Field(
         SecretStr(""), description="Keys that open the service, separated by commas; empty: off"
     )
@@ -180,6 +193,11 @@ class Settings(BaseSettings):
     max_evaluation_embeddings: int = Field(
         20_000, gt=0, description="Ready embeddings in one evaluation"
     )
+    map_samples: int = Field(5000, gt=0, description="Samples on the map of a gallery")
+    map_memory: int = Field(
+        3 * 2**30, ge=2**29, description="Bytes of address space of the process that lays out maps"
+    )
+    map_seconds: float = Field(600.0, gt=0, description="Seconds that laying out one map may take")
     store_timeout: float = Field(
         5.0,
         gt=0,
@@ -255,6 +273,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _leaves_each_process_a_port(self) -> Self:
+        if self.processes > 1 and self.port and self.port + self.processes > 65535:
+            raise ValueError(f"KINDRED_PORT: expected at most {65535 - self.processes}")
+        return self
+
+    @model_validator(mode="after")
     def _names_a_store(self) -> Self:
         url = urlsplit(self.redis_url.get_secret_value()) if self.redis_url else None
         if url and url.scheme not in STORE_SCHEMES:
@@ -286,6 +310,12 @@ class Settings(BaseSettings):
         lines = self.api_keys_file.read_text().splitlines() if self.api_keys_file else []
         candidates = [*self.api_keys.get_secret_value().split(","), *lines]
         return tuple(key.strip() for key in candidates if key.strip())
+
+
+def environment(**changed: object) -> dict[str, str]:
+    """Return the environment of this process with some settings changed, for another."""
+    told = {f"KINDRED_{name.upper()}": str(value) for name, value in changed.items()}
+    return dict(os.environ) | told  # noqa: TID251 - nobody else may read it
 
 
 def split(names: str) -> tuple[str, ...]:

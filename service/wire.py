@@ -33,6 +33,17 @@ SAMPLE: dict[str, Any] = {
     ],
 }
 FILE = {"type": "string", "format": "binary"}
+RAW: dict[str, Any] = {
+    "image/*": {
+        "schema": FILE,
+        "examples": {"drawing": {"externalValue": "kindred/drawings/greek-01/4.png"}},
+    },
+    "audio/*": {"schema": FILE},
+    "text/plain": {
+        "schema": {"type": "string"},
+        "examples": {"words": {"value": "a letter of the Greek alphabet"}},
+    },
+}
 
 PROBLEM = {
     "description": "A problem; docs/problems.md tells each type",
@@ -46,10 +57,12 @@ def body(
     one: tuple[str, ...] = (),
     many: tuple[str, ...] = (),
     archive: bool = False,
+    raw: bool = False,
 ) -> dict[str, Any]:
     """Return the request body of a route: JSON, and multipart too where it takes samples.
 
-    With `archive` these may come in one zip of folders instead.
+    With `archive` these may come in one zip of folders instead; with `raw` one may be the body
+    itself, with the fields in the query.
     """
     by_name = {"$ref": "#/components/schemas/Sample"}
     content = {"application/json": {"schema": _schema(fields, one, many, by_name)}}
@@ -58,7 +71,19 @@ def body(
     if archive:
         for media_type, sample in (("application/json", by_name), ("multipart/form-data", FILE)):
             content[media_type]["schema"]["properties"]["archive"] = sample
-    return {"requestBody": {"required": True, "content": content}}
+    described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
+    if raw:
+        content |= RAW
+        described["parameters"] = [
+            {
+                "name": name,
+                "in": "query",
+                "description": "Where the body is a sample itself",
+                "schema": {"type": "string"} if name in fields.documents else schema,
+            }
+            for name, schema in fields.model_json_schema()["properties"].items()
+        ]
+    return described
 
 
 def leads_to(*operations: str, **parameters: str) -> dict[str, Any]:

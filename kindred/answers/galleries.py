@@ -166,6 +166,35 @@ class OperatingCurveAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class MapAnswer:
+    """The samples shown, a column for each thing that is told of them, by rising id.
+
+    `x` and `y` lie between -1 and 1, `links` are pairs of places with their score. While
+    `progress` is below 1, columns may be None and the layout that of the principal plane.
+    """
+
+    gallery: str
+    comparator: str
+    version: int
+    rule: str
+    target_fpir: float
+    threshold: float | None
+    enrolled_identities: int
+    enrolled_samples: int
+    layout: Literal["pca", "tsne"]
+    progress: float
+    reason: str | None
+    samples: tuple[str, ...]
+    identities: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    clusters: tuple[int, ...] | None
+    outcomes: tuple[Literal["own", "another", "unknown", "alone"], ...] | None
+    links: tuple[tuple[int, int, float], ...] | None
+    linked: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MislabelledSample:
     """A sample that seems to be of `rather`; scores are with the centroids of the two."""
 

@@ -68,6 +68,7 @@ class ComparatorAnswer:
     metrics: tuple[Mapping[str, Any], ...]
     licence: str
     provider: str
+    created: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

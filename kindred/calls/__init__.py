@@ -40,6 +40,7 @@ from kindred.calls.galleries import (
     import_gallery,
     list_galleries,
     list_identities,
+    map_gallery,
     put_cohort,
     update_identity,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "list_identities",
     "list_rejections",
     "live",
+    "map_gallery",
     "merge_identities",
     "metrics",
     "migrate_gallery",

@@ -115,6 +115,14 @@ def get_operating_curve(gallery: str) -> Call[answers.OperatingCurveAnswer]:
     return getting(path_of("galleries", gallery, "operating-curve"), answers.OperatingCurveAnswer)
 
 
+def map_gallery(gallery: str, *, limit: int | None = None) -> Call[answers.MapAnswer]:
+    """Show samples on a plane, at most 20 of an identity: at once, and better when asked again.
+
+    Its `progress` is 1 when it stays as it is until the gallery changes.
+    """
+    return getting(path_of("galleries", gallery, "map"), answers.MapAnswer, limit=limit)
+
+
 def check_gallery(
     gallery: str, *, few: int | None = None, limit: int | None = None
 ) -> Call[answers.GalleryHealth]:

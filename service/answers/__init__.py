@@ -17,6 +17,7 @@ from service.answers.galleries import (
     IdentityAnswer,
     ReceiptAnswer,
 )
+from service.answers.mapping import MapAnswer
 from service.answers.migrating import MigrationAnswer
 from service.answers.operating import OperatingCurveAnswer
 from service.answers.serving import About, Alive, ComparatorAnswer, ComparatorsAnswer, Readiness
@@ -43,6 +44,7 @@ __all__ = [
     "IdentifyAnswer",
     "IdentitiesAnswer",
     "IdentityAnswer",
+    "MapAnswer",
     "MigrationAnswer",
     "OperatingCurveAnswer",
     "Readiness",

@@ -1,5 +1,6 @@
 """The service itself: its comparators, and whether it is ready."""
 
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ class OperatingPoint(BaseModel):
 
 
 class ComparatorAnswer(BaseModel):
-    """A comparator in service."""
+    """A comparator in service; `created` is when its bundle was made, null if it does not tell."""
 
     name: str
     version: str
@@ -33,6 +34,7 @@ class ComparatorAnswer(BaseModel):
     metrics: list[dict[str, Any]]
     licence: str
     provider: str
+    created: datetime | None
 
     @classmethod
     def of(cls, comparator: Comparator) -> Self:
@@ -56,6 +58,7 @@ class ComparatorAnswer(BaseModel):
             metrics=[metric.model_dump() for metric in manifest.metrics],
             licence=manifest.licence,
             provider=comparator.provider,
+            created=manifest.provenance.created,
         )
 
 

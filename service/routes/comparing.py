@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service import answers, bands, fields
+from service import answers, bands, clustering, fields
 from service.edge import Facts
 from service.guessing import demand_samples, one_more_pair
+from service.raw_bodies import read_samples
 from service.routes.parts import Asking, Served, in_json
 from service.uploads import read_upload
 from service.wire import body
@@ -42,11 +43,11 @@ async def verify(request: Request, parts: Served, caller: Asking) -> Response:
     "/embed",
     operation_id="embed",
     response_model=answers.EmbedAnswer,
-    openapi_extra=body(fields.EmbedFields, many=("files",)),
+    openapi_extra=body(fields.EmbedFields, many=("files",), raw=True),
 )
 async def embed(request: Request, parts: Served) -> Response:
     """Return the vectors that search compares."""
-    upload = await read_upload(request, parts.uploads, ("files",))
+    upload = await read_samples(request, parts.uploads)
     asked = fields.EmbedFields.of(upload)
     files = upload.many("files")
     comparator, found = await parts.recogniser.embed(files, asked.comparator, asked.side)
@@ -69,7 +70,8 @@ async def cluster(request: Request, parts: Served) -> Response:
     """Say which samples belong together: those sent, or those enrolled in a gallery."""
     upload = await read_upload(request, parts.uploads, ("files",))
     asked = fields.ClusterFields.of(upload)
-    found = await parts.recogniser.cluster(
+    found = await clustering.cluster(
+        parts.recogniser,
         upload.samples.get("files", []),
         gallery=asked.gallery,
         comparator=asked.comparator,

@@ -19,9 +19,11 @@ from service.evaluating import Evaluator
 from service.identities import IdentityStore
 from service.imports import ImportLimits
 from service.keys import Caller
+from service.mapping import Maps
 from service.migrator import Migrator
 from service.parameters import InvalidParameter, field_name
 from service.quotas import Questions
+from service.raw_bodies import is_raw
 from service.recogniser import Recogniser
 from service.stowing import Stowage
 from service.telemetry import Telemetry
@@ -59,6 +61,7 @@ class Parts:
     edits: EditStore
     embedder: Embedder
     decisions: Decisions
+    maps: Maps
 
     def seen_by(self, caller: Caller) -> Self:
         """Return the same as a caller has it, who may not see every gallery."""
@@ -118,7 +121,10 @@ async def no_strange_parameters(request: Request) -> None:
     """Refuse a query parameter that the route has not, or that comes twice."""
     if not request.scope["query_string"] or request.url.path.startswith(ALWAYS_ANSWER):
         return
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    route = request.scope["route"]
+    known = {field.alias for field in route.dependant.query_params}
+    if is_raw(request):
+        known |= {field["name"] for field in (route.openapi_extra or {}).get("parameters", ())}
     for name, _ in request.query_params.multi_items():
         if name not in known:
             raise InvalidParameter(field_name(name), "expected each parameter once, and no others")

@@ -14,8 +14,9 @@ from service.bulk import enroll_lines
 from service.edge import Facts
 from service.fields import DIGITS, GalleryName
 from service.guessing import demand_samples, demand_usual_terms, within_quota
+from service.raw_bodies import read_samples
 from service.routes.parts import NDJSON, Asking, IdempotencyKey, Served, in_json
-from service.uploads import bounded, read_upload
+from service.uploads import bounded
 from service.wire import body
 
 router = APIRouter()
@@ -32,13 +33,13 @@ STALENESS = {
     "/enroll",
     operation_id="enroll",
     status_code=201,
-    openapi_extra=body(fields.EnrollFields, many=("files",)),
+    openapi_extra=body(fields.EnrollFields, many=("files",), raw=True),
 )
 async def enroll(
     request: Request, parts: Served, idempotency_key: IdempotencyKey = None
 ) -> answers.EnrollAnswer:
     """Keep samples under an identity: what is answered 201 is not lost."""
-    upload = await read_upload(request, parts.uploads, ("files",))
+    upload = await read_samples(request, parts.uploads)
     asked = fields.EnrollFields.of(upload)
     fields.bound_metadata(asked.metadata, parts.metadata_limit)
     files = upload.many("files")
@@ -101,7 +102,7 @@ async def enroll_bulk(
     operation_id="identify",
     response_model=answers.IdentifyAnswer,
     responses={200: {"headers": STALENESS}},
-    openapi_extra=body(fields.IdentifyFields, many=("files",)),
+    openapi_extra=body(fields.IdentifyFields, many=("files",), raw=True),
 )
 async def identify(
     request: Request,
@@ -110,7 +111,7 @@ async def identify(
     x_min_version: Annotated[int, Ge(0), DIGITS, Header()] = 0,
 ) -> Response:
     """Say whose each sample is, or that it is nobody's who is enrolled."""
-    upload = await read_upload(request, parts.uploads, ("files",))
+    upload = await read_samples(request, parts.uploads)
     asked = fields.IdentifyFields.of(upload)
     files = upload.many("files")
     demand_samples(caller, files)

@@ -19,8 +19,8 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 class Straight:
     """ASGI middleware: calls the endpoint of a busy route as the framework would.
 
-    That finds the route, reads parameters and headers, and resolves what is injected. A request
-    that has parameters, or a header that the route reads, goes that way, as all others do.
+    That finds the route, reads headers, and resolves what is injected. A request that has a
+    header that the route reads goes that way, as all others do.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -36,7 +36,7 @@ class Straight:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         busy = self._busy.get((scope["method"], scope["path"])) if "method" in scope else None
-        if busy is None or scope["query_string"] or busy.reads_headers(scope):
+        if busy is None or busy.reads_headers(scope):
             await self._app(scope, receive, send)
             return
         scope["route"] = busy.route

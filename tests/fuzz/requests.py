@@ -33,6 +33,7 @@ MOST_SECONDS = 1.0
 MOST_WAIT = 40.0  # seconds, on any machine, until an answer ends
 LOOK_EVERY = 200  # requests, between two looks at which processes there are
 HOST = "http://127.0.0.1"
+IMAGE = {"content-type": "image/png"}
 
 
 def corpus() -> list[bytes]:
@@ -48,6 +49,7 @@ def corpus() -> list[bytes]:
         ("POST", "/embed", {"files": [part(drawing)]}),
         ("POST", "/embed", {"files": [sound], "data": {"comparator": "sounds"}}),
         ("POST", "/embed", {"json": text}),
+        ("POST", "/identify?top=1", {"content": drawing, "headers": IMAGE}),
         ("POST", "/identify", {"files": [part(drawing)], "data": {"target_fpir": "0.1"}}),
         ("POST", "/identify", {"json": {"files": [{"embedding": vector}], "top": 3, "k": 2}}),
         ("POST", "/enroll", {"files": [part(drawing)], "data": {"identity": "ada"}}),

@@ -231,7 +231,7 @@ def test_a_lone_surrogate_is_422(client):
 @pytest.mark.parametrize(
     ("content_type", "status", "slug"),
     [
-        ("text/plain", 415, "unsupported-media"),
+        ("text/csv", 415, "unsupported-media"),
         ("application/x-www-form-urlencoded", 415, "unsupported-media"),
         ("multipart/form-data", 400, "malformed-body"),
         (f"multipart/form-data; boundary={'x' * 300}", 400, "malformed-body"),

@@ -13,6 +13,8 @@ import tempfile
 import tomllib
 from collections import defaultdict
 
+from packaging.requirements import Requirement
+
 from tests.services import ROOT
 
 PATH = ROOT / "requirements" / "serving.lock"
@@ -25,11 +27,14 @@ HEADER = """\
 """
 
 
-def requirements() -> list[str]:
-    """Return what pyproject.toml asks for to serve on a processor."""
+def requirements(platform: str = PLATFORMS[0]) -> list[str]:
+    """Return what pyproject.toml asks for to serve on a processor of a platform."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    return [*project["dependencies"], *extras["service"], *without_ourselves(extras["cpu"])]
+    everything = [*project["dependencies"], *extras["service"], *without_ourselves(extras["cpu"])]
+    asked = [(each.partition(";")[0].strip(), Requirement(each).marker) for each in everything]
+    here = {"platform_machine": platform}
+    return [name for name, marker in asked if marker is None or marker.evaluate(here)]
 
 
 def without_ourselves(extra: list[str]) -> list[str]:
@@ -44,7 +49,9 @@ def chosen(platform: str) -> dict[tuple[str, str], str]:
         words += ["--quiet", "--report", "-", "--only-binary=:all:", "--target", nowhere]
         words += ["--python-version", PYTHON, "--implementation", "cp"]
         words += [f"--platform={tag}_{platform}" for tag in TAGS]
-        report = subprocess.run([*words, *requirements()], stdout=subprocess.PIPE, check=True)
+        report = subprocess.run(
+            [*words, *requirements(platform)], stdout=subprocess.PIPE, check=True
+        )
     found = {}
     for one in json.loads(report.stdout)["install"]:
         name = re.sub(r"[-_.]+", "-", one["metadata"]["name"]).lower()
@@ -56,6 +63,7 @@ def chosen(platform: str) -> dict[tuple[str, str], str]:
 def main() -> None:
     """Ask pip for each platform, and write what they agree on."""
     digests: dict[tuple[str, str], set[str]] = defaultdict(set)
+    takers: dict[tuple[str, str], list[str]] = defaultdict(list)
     done = []
     for platform in PLATFORMS:
         try:
@@ -66,9 +74,13 @@ def main() -> None:
         done.append(platform)
         for named, digest in found.items():
             digests[named].add(digest)
+            takers[named].append(platform)
     text = HEADER.format(python=PYTHON, platforms=" and ".join(done))
     for (name, version), files in sorted(digests.items()):
         text += f"{name}=={version}"
+        if takers[name, version] != done:
+            [only] = takers[name, version]
+            text += f" ; platform_machine == '{only}'"
         text += "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(files)) + "\n"
     PATH.parent.mkdir(exist_ok=True)
     PATH.write_text(text)

@@ -14,6 +14,14 @@ def test_settings_are_read_from_the_environment_and_frozen(monkeypatch):
         settings.port = 1
 
 
+def test_each_process_has_a_port_above_the_shared_one():
+    with pytest.raises(ValidationError, match="KINDRED_PORT"):
+        Settings(port=65534, processes=2)
+
+    assert Settings(port=65533, processes=2).processes == 2
+    assert Settings(port=65535).port == 65535
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_keys(host):
     assert Settings(host=host).is_loopback
