@@ -118,6 +118,17 @@ def test_somebody_enrolled_twice_with_one_sample_each_is_found():
     assert "another" not in {name for each in found.duplicates for name in each.identities}
 
 
+@pytest.mark.parametrize("twice", [1, 12, 24])
+def test_the_same_samples_under_two_names_are_one_identity(twice):
+    names, rows = world(7, identities=24, samples=5)
+    again = [f"again {name}" for name in names[: 5 * twice]]
+
+    found = check(names + again, np.concatenate([rows, rows[: 5 * twice]]), limit=300)
+
+    told = {each.identities for each in found.duplicates}
+    assert told == {(f"{i:03d}", f"again {i:03d}") for i in range(twice)}
+
+
 def test_look_alikes_that_are_nearly_one_are_not_taken_for_one():
     rng = np.random.default_rng(8)
     centres = unit(rng.standard_normal((60, 1, DIMENSION)))
