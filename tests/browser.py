@@ -43,14 +43,15 @@ class Tab:
 
 
 @contextmanager
-def opened(url: str, **options: Any) -> Iterator[Tab]:
-    """Open a tab of a new browser at a URL; whatever it says is heard."""
+def opened(url: str, *flags: str, **options: Any) -> Iterator[Tab]:
+    """Open a tab of a new browser, started with flags, at a URL; whatever it says is heard."""
     program = installed()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program, args=[*FRUGAL, *(["--no-sandbox"] * (os.geteuid() == 0))]
+            executable_path=program,
+            args=[*FRUGAL, *flags, *(["--no-sandbox"] * (os.geteuid() == 0))],
         )
         try:
             page = browser.new_context(**options).new_page()

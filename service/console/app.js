@@ -18,6 +18,12 @@ export const app = {
 
 let drawing = false;
 let draw = () => {};
+const leaving = [];
+
+/** Have a task done whenever a view is left: a camera is put away, a clock stops. */
+export const onLeave = (task) => { leaving.push(task); };
+
+export const leave = () => leaving.forEach((task) => task());
 
 export const onUpdate = (render) => { draw = render; };
 

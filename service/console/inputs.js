@@ -1,20 +1,24 @@
-// Where samples come from: dropped, chosen, pasted, drawn or typed.
+// Where samples come from: dropped, chosen, pasted, drawn, photographed, recorded or typed.
 
 import { html, nothing } from "./vendor/lit-html-3.3.3.js";
-import { update } from "./app.js";
-import { drawingPad } from "./pad.js";
+import { onLeave, update } from "./app.js";
+import { camera } from "./camera.js";
+import { microphone } from "./microphone.js";
+import { pad } from "./pad.js";
 import { picture } from "./parts.js";
 import { count } from "./words.js";
 
 const SHOWN = 60; // tiles; the rest is counted
 const ACCEPTED = { image: "image/*", audio: "audio/*,.wav,.flac,.ogg,.mp3,.aiff" };
+const TOOLS = [pad, camera, microphone];
 
 let numbered = 0;
+let holder = null; // the box that has the camera or the microphone
 
 /** What one place on a page holds: a few samples, or many. */
-export const box = (label, many = true) => ({ label, many, items: [], drawing: false, text: "" });
+export const box = (label, many = true) => ({ label, many, items: [], tool: null, text: "" });
 
-const asItem = (blob, name, folder = "") => ({
+export const asItem = (blob, name, folder = "") => ({
   id: ++numbered, blob, name, folder,
   url: blob.type.startsWith("image/") ? URL.createObjectURL(blob) : null,
 });
@@ -45,6 +49,38 @@ export function samplesOf(from) {
   return [...from.items, ...typed];
 }
 
+/** Open a tool in a box, or put it away; a device is in one box at a time. */
+function toggle(into, tool) {
+  const opens = into.tool !== tool;
+  putAway(into);
+  if (opens) {
+    into.tool = tool;
+    if (tool.open) {
+      if (holder) putAway(holder);
+      holder = into;
+      tool.open();
+    }
+  }
+  update();
+}
+
+function putAway(from) {
+  if (holder === from) {
+    from.tool.close();
+    holder = null;
+  }
+  from.tool = null;
+}
+
+onLeave(() => { if (holder) putAway(holder); });
+
+function give(into, tool) {
+  return (blob, suffix) => {
+    add(into, [asItem(blob, `${tool.file}-${numbered + 1}.${suffix}`)]);
+    if (tool.open) putAway(into); // a device is not kept
+  };
+}
+
 async function drop(into, event) {
   event.preventDefault();
   into.over = false;
@@ -73,6 +109,7 @@ async function walk(entry, folder, found) {
 export function sampleInput(into, modality, { folders = false, tiles = true } = {}) {
   const typed = modality === "text" || modality === null;
   const filed = modality !== "text";
+  const tools = TOOLS.filter((tool) => modality === null || tool.takes === modality);
   return html`<fieldset class="samples ${into.over ? "over" : ""}"
     @dragover=${(event) => { event.preventDefault(); if (!into.over) { into.over = true; update(); } }}
     @dragleave=${(event) => {
@@ -83,19 +120,17 @@ export function sampleInput(into, modality, { folders = false, tiles = true } = 
     @drop=${(event) => drop(into, event)}>
     <legend>${into.label}</legend>
     ${filed ? html`<div class="row">
-      <label class="file">${into.many ? "Choose files" : "Choose a file"}<input type="file"
-        aria-label=${into.label} ?multiple=${into.many} accept=${ACCEPTED[modality] ?? nothing}
-        @change=${(event) => { addFiles(into, event.target.files); event.target.value = ""; }}></label>
-      ${folders ? html`<label class="file">Choose a folder<input type="file" webkitdirectory
-        aria-label="Folder" @change=${(event) => {
+      <input class="choose" type="file" aria-label=${into.label} ?multiple=${into.many} accept=${ACCEPTED[modality] ?? nothing}
+        @change=${(event) => { addFiles(into, event.target.files); event.target.value = ""; }}>
+      ${folders ? html`<label class="file">Folder<input type="file" webkitdirectory @change=${(event) => {
           addFiles(into, [...event.target.files].filter((file) => !file.name.startsWith(".")));
           event.target.value = "";
         }}></label>` : nothing}
-      ${modality === "audio" ? nothing : html`<button type="button" aria-expanded=${into.drawing}
-        @click=${() => { into.drawing = !into.drawing; update(); }}>Draw</button>`}
+      ${tools.map((tool) => html`<button type="button" aria-expanded=${into.tool === tool}
+        @click=${() => toggle(into, tool)}>${tool.name}</button>`)}
       <span class="hint">or drop ${into.many ? "them" : "it"} here${modality === "audio" ? "" : ", or paste a picture"}</span>
     </div>
-    ${into.drawing ? drawingPad((blob) => add(into, [asItem(blob, `drawing-${numbered + 1}.png`)])) : nothing}`
+    ${into.tool && tools.includes(into.tool) ? into.tool.panel(give(into, into.tool)) : nothing}`
       : nothing}
     ${typed ? html`<label class="field">${filed ? "Or type it" : "Text"}${into.many ? ", one sample a line" : ""}
       <textarea rows=${into.many ? 4 : 2} .value=${into.text}

@@ -1,7 +1,7 @@
 // The page around the views: what is served, the key, the dialog, and which view is shown.
 
 import { html, nothing, render } from "./vendor/lit-html-3.3.3.js";
-import { app, attempt, onUpdate, refresh, update } from "./app.js";
+import { app, attempt, leave, onUpdate, refresh, update } from "./app.js";
 import { key } from "./api.js";
 import { problemBox } from "./parts.js";
 import * as overview from "./views/overview.js";
@@ -13,7 +13,27 @@ import * as threshold from "./views/threshold.js";
 import * as health from "./views/health.js";
 import * as comparators from "./views/comparators.js";
 
-const VIEWS = { overview, verify, identify, enroll, gallery, threshold, health, comparators };
+/** A view that most visits do without, fetched when it is first looked at. */
+function later(title, load) {
+  const found = {
+    title,
+    view: () => html`<p role="status">${found.failed ? "It could not be fetched. Look again later." : "…"}</p>`,
+    async enter() {
+      try {
+        Object.assign(found, await load());
+      } catch {
+        found.failed = true;
+      }
+      if (!found.failed && VIEWS[app.view] === found) found.enter();
+      update();
+    },
+  };
+  return found;
+}
+
+const map = later("Map", () => import("./views/map.js"));
+const live = later("Live", () => import("./views/live.js"));
+const VIEWS = { overview, verify, identify, enroll, gallery, map, threshold, health, live, comparators };
 
 const entry = { value: "", busy: false };
 
@@ -26,6 +46,7 @@ function show() {
 }
 
 function moveFocus() {
+  leave();
   show();
   queueMicrotask(() => {
     document.querySelector("h1")?.focus();

@@ -46,7 +46,7 @@ function clear(canvas) {
   update();
 }
 
-function use(canvas, onDrawn) {
+function use(canvas, give) {
   if (!inked.has(canvas)) {
     asked = true;
     update();
@@ -58,16 +58,18 @@ function use(canvas, onDrawn) {
   context.fillRect(0, 0, SIDE, SIDE);
   context.drawImage(canvas, 0, 0);
   clear(canvas);
-  paper.convertToBlob({ type: "image/png" }).then(onDrawn);
+  paper.convertToBlob({ type: "image/png" }).then((blob) => give(blob, "png"));
 }
 
-/** Show the pad; `onDrawn` gets each drawing as a PNG. */
-export const drawingPad = (onDrawn) => html`<div class="pad">
+/** Show the pad; `give` gets each drawing as a PNG. */
+const panel = (give) => html`<div class="pad">
   <canvas width=${SIDE} height=${SIDE} aria-label="Drawing pad; choosing a file does the same"
     role="img" @pointerdown=${start} @pointermove=${follow}></canvas>
   <div class="row">
-    <button type="button" @click=${(event) => use(canvasNear(event.target), onDrawn)}>Use the drawing</button>
+    <button type="button" @click=${(event) => use(canvasNear(event.target), give)}>Use the drawing</button>
     <button type="button" @click=${(event) => clear(canvasNear(event.target))}>Clear</button>
     <span role="status">${asked ? "Draw something first." : ""}</span>
   </div>
 </div>`;
+
+export const pad = { name: "Draw", file: "drawing", takes: "image", panel };

@@ -1,7 +1,6 @@
 // Small pieces of page that several views show.
 
 import { html, nothing } from "./vendor/lit-html-3.3.3.js";
-import { key } from "./api.js";
 import { app, gallery, refresh, update } from "./app.js";
 import { advice, sentence } from "./words.js";
 
@@ -43,20 +42,6 @@ export const picture = (item) => item.url
   : html`<span class="glyph" aria-hidden="true">${glyph(item)}</span>`;
 
 const glyph = (item) => item.text !== undefined ? "¶" : item.blob.type.startsWith("audio/") ? "♪" : "▤";
-
-/** The same as one line of shell; files by their names. */
-export const asCommand = (words) => html`<details class="command">
-  <summary>The same with curl</summary><pre tabindex="0">${words.join(" \\\n  ")}</pre>
-</details>`;
-
-export const curl = (path, fields) => [
-  `curl -s ${new URL(`../${path}`, import.meta.url)}`,
-  ...(key.get() ? ['-H "Authorization: Bearer $KINDRED_API_KEY"'] : []),
-  ...fields.map(([name, value]) => `-F ${quoted(value.blob
-    ? `${name}=@${value.name}` : `${name}=${value.text ?? value}`)}`),
-];
-
-const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The fields of a request as a form: samples go as files, or as text. */
 export function form(fields) {

@@ -23,9 +23,9 @@ export const day = (time) => new Date(time).toLocaleString([], {
 });
 
 export const OUTCOMES = {
-  match: { word: "Match", mark: "●" },
-  possible: { word: "Possible", mark: "◐" },
-  unknown: { word: "Unknown", mark: "○" },
+  match: "Match",
+  possible: "Possible",
+  unknown: "Unknown",
 };
 
 export const BANDS = {

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 FOLDER = Path(__file__).parent.parent / "console"
+DRAWINGS = FOLDER.parent.parent / "kindred" / "drawings"  # which the demonstration has, too
 VENDORED = "vendor/"
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -18,19 +19,22 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".md": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
+    ".png": "image/png",
 }
 OWN_ONLY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; "
 )
 POLICY = OWN_ONLY + (
-    "img-src 'self' blob: data:; require-trusted-types-for 'script'; trusted-types lit-html"
+    "img-src 'self' blob: data:; media-src 'self' blob:; "
+    "require-trusted-types-for 'script'; trusted-types lit-html"
 )
 REFERENCE_POLICY = OWN_ONLY + "img-src 'self' data:"  # Swagger UI makes its markup by strings
 HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
 }
 
 router = APIRouter(include_in_schema=False)
@@ -59,6 +63,9 @@ class Page:
 
 def _pages() -> Mapping[str, Page]:
     paths = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.*")}
+    paths |= {
+        f"drawings/{path.relative_to(DRAWINGS).as_posix()}": path for path in DRAWINGS.rglob("*.*")
+    }
     return {
         name: Page.of(path, vendored=name.startswith(VENDORED)) for name, path in paths.items()
     }

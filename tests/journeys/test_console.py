@@ -31,6 +31,7 @@ def test_the_console_is_one_page_that_runs_only_what_the_service_brings(client):
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["x-content-type-options"] == "nosniff"
     assert "set-cookie" not in page.headers
+    assert "camera=(self), microphone=(self)" in page.headers["permissions-policy"]
     policy = dict(
         each.split(" ", 1) for each in page.headers["content-security-policy"].split("; ")
     )
@@ -40,6 +41,7 @@ def test_the_console_is_one_page_that_runs_only_what_the_service_brings(client):
         "style-src": "'self'",
         "connect-src": "'self'",
         "img-src": "'self' blob: data:",
+        "media-src": "'self' blob:",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
         "base-uri": "'none'",

@@ -24,6 +24,7 @@ VIEWS = (
     "Gallery",
     "Threshold",
     "Health",
+    "Live",
     "Comparators",
 )
 
@@ -231,14 +232,60 @@ def test_words_are_typed_where_the_comparator_takes_words(tab, served):
     assert "Unknown" in told
 
 
-def test_the_list_of_what_seems_wrong_leads_to_whom_it_is_about(tab, drawn):
+@pytest.fixture
+def doubtful(served):
+    """A gallery with one sample under a wrong name, and one character under two names."""
+    with served.client() as client:
+        client.post("/galleries", json={"name": "doubtful"}).raise_for_status()
+        people = {f"c{i}": [(i, take) for take in range(1, 5)] for i in range(24)}
+        people["twin"] = [(5, take) for take in range(5, 9)]
+        for name, drawings in [*people.items(), ("c4", [(9, 9)])]:
+            files = [part(draw(*each)) for each in drawings]
+            fields = {"gallery": "doubtful", "identity": name}
+            assert client.post("/enroll", data=fields, files=files).status_code == 201
+        yield "doubtful"
+        client.delete("/galleries/doubtful").raise_for_status()
+
+
+def test_what_seems_wrong_is_gone_through_by_keys_set_right_and_undone(tab, served, doubtful):
+    def samples():
+        with served.client() as client:
+            page = client.get(f"/galleries/{doubtful}/identities").json()["items"]
+        return {each["identity"]: len(each["samples"]) for each in page}
+
     page = tab.page
+    page.reload()
     show(page, "Health")
-    choose(page, drawn)
+    choose(page, doubtful)
     press(page, "Check")
-    status(page, r"(Nothing found|\d+ things? to look at)")
-    page.get_by_role("button", name="Show c3", exact=True).click()
-    page.get_by_role("rowheader", name="c3", exact=True).wait_for()
+    assert status(page, "2 things to look at")
+    queue = page.get_by_role("group", name="To review")
+    assert queue.evaluate("(queue) => document.activeElement === queue")
+    queue.get_by_role("button", name="Move it to c9").wait_for()
+
+    page.keyboard.press("x")
+    queue.get_by_text("2 of 2").wait_for()
+    queue.get_by_role("button", name="Merge twin into c5").wait_for()
+    page.keyboard.press("ArrowLeft")
+    queue.get_by_text("Dismissed.").wait_for()
+    page.get_by_text("All 2, 1 of them open").wait_for()
+    page.keyboard.press("x")
+    queue.get_by_text("Dismissed.").wait_for(state="detached")
+    page.keyboard.press("Enter")
+    status(page, "Moved 1 sample of c4 to c9")
+    queue.get_by_text("Done.").wait_for()
+    assert (samples()["c4"], samples()["c9"]) == (4, 5)
+
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    status(page, "Merged twin into c5")
+    assert samples()["c5"] == 8
+    page.get_by_role("status").get_by_role("button", name="Undo").click()
+    status(page, "Undone")
+    assert samples()["twin"] == 4
+    queue.get_by_text("Done.").wait_for(state="detached")
+    queue.get_by_role("button", name="Show twin").click()
+    page.get_by_role("rowheader", name="twin", exact=True).wait_for()
 
 
 def test_what_goes_wrong_is_told_with_what_to_do(tab, files, drawn):

@@ -2,7 +2,8 @@
 
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { app } from "../app.js";
-import { count, rate, score } from "../words.js";
+import { asCode, spoken } from "../calls.js";
+import { count, day, rate, score } from "../words.js";
 
 export const title = "Comparators";
 
@@ -10,7 +11,8 @@ export const view = () => html`
   ${app.comparators.map(card)}
   ${Object.entries(app.refused).map(([bundle, reason]) => html`<section class="problem">
     <h2>${bundle} is not served</h2><p>${reason}</p></section>`)}
-  ${app.comparators.length ? nothing : html`<p>${app.ready ? "None is served." : ""}</p>`}`;
+  ${app.comparators.length ? nothing : html`<p>${app.ready ? "None is served." : ""}</p>`}
+  ${asCode(spoken("GET", "comparators", [], ["list_comparators"]))}`;
 
 const card = (each) => html`<section class="panel">
   <h2>${each.name}@${each.version}</h2>
@@ -21,6 +23,8 @@ const card = (each) => html`<section class="panel">
     <div><dt>Runs on</dt><dd>${each.provider}</dd></div>
     <div><dt>Compares by</dt><dd>${each.distance} distance of ${count(each.dimension, "number")}, rule ${each.rule}</dd></div>
     <div><dt>Brings</dt><dd>${count(each.cohort_identities, "stranger")}</dd></div>
+    <div><dt>Made</dt><dd>${each.created ? day(each.created) : "its bundle does not tell when"}</dd></div>
+    <div><dt>Used by</dt><dd>${users(each)}</dd></div>
     <div><dt>Digest</dt><dd><code>${each.digest}</code></dd></div>
   </dl>
   ${each.operating_points.length ? html`<h3>Of two samples</h3>
@@ -32,6 +36,13 @@ const card = (each) => html`<section class="panel">
     <thead><tr>${columns(each).map((name) => html`<th scope="col">${name.replaceAll("_", " ")}</th>`)}</tr></thead>
     <tbody>${each.metrics.map((metric) => html`<tr>${columns(each).map((name) => html`<td>${shown(metric[name])}</td>`)}</tr>`)}</tbody></table></div></details>` : nothing}
 </section>`;
+
+const users = (each) => {
+  if (!app.galleries) return "this key does not list galleries";
+  const found = app.galleries.filter((one) => one.comparator === `${each.name}@${each.version}`);
+  return found.length ? found.map((one) => html`<div>${one.name}, ${
+    one.digest === each.digest ? "" : "by an earlier digest, "}made ${day(one.created)}</div>`) : "no gallery";
+};
 
 const takes = ({ a, b }) => (a === b || b === undefined ? a : `${a} (side a) and ${b} (side b)`);
 

@@ -17,8 +17,9 @@ let changed = () => {};
 export const onEdit = (task) => { changed = task; };
 
 async function edited(told, version) {
-  Object.assign(made, { told, version, of: app.gallery });
+  const of = app.gallery;
   await Promise.all([refresh(), changed(), readHistory()]);
+  Object.assign(made, { told, version, of });
 }
 
 export function readHistory() {
@@ -31,12 +32,19 @@ export function readHistory() {
   });
 }
 
-const edit = (told, task) => attempt(made, async () => {
-  Object.assign(made, { told: "", version: null });
-  const { version } = await task();
-  open.who = null;
-  await edited(told, version);
-});
+/** Do an edit; give the version that undoes it, null where it failed or cannot be undone. */
+async function edit(told, task) {
+  await attempt(made, async () => {
+    Object.assign(made, { told: "", version: null });
+    const { version } = await task();
+    open.who = null;
+    await edited(told, version);
+  });
+  return made.version;
+}
+
+/** Whether an edit was not undone. */
+export const stands = (version) => history.edits.some((each) => each.version === version);
 
 const post = (what, fields) => callOnce(path("galleries", app.gallery, what), fields);
 
@@ -46,9 +54,9 @@ const rename = (who, name) => edit(`Renamed ${who} to ${name}.`, async () => {
   return { version: edits.find((each) => each.to === name)?.version ?? null };
 });
 
-const merge = (from, into) => edit(`Merged ${from} into ${into}.`, () => post("merge", { from, into }));
+export const merge = (from, into) => edit(`Merged ${from} into ${into}.`, () => post("merge", { from, into }));
 
-const move = (identity, samples, into) => edit(
+export const move = (identity, samples, into) => edit(
   `Moved ${count(samples.length, "sample")} of ${identity} to ${into}.`,
   () => post("split", { identity, samples, into }),
 );
@@ -120,7 +128,7 @@ const similar = (each) => open.similar === null ? html`<p class="hint">Looking f
 /** What was just done, to be undone at once. */
 export const lastEdit = () => html`${problemBox(made.problem)}
   <div role="status">${made.told && made.of === app.gallery ? html`<p class="row"><span>${made.told}</span>
-    ${made.version === null || !history.edits.some((each) => each.version === made.version) ? nothing
+    ${made.version === null || !stands(made.version) ? nothing
       : html`<button type="button" @click=${() => undo(made.version)}>Undo</button>`}</p>` : nothing}</div>`;
 
 /** Everything that can be undone or taken back. */

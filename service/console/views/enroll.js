@@ -2,9 +2,11 @@
 
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { callOnce } from "../api.js";
-import { app, attempt, refresh, update } from "../app.js";
+import { app, attempt, gallery, go, refresh, update } from "../app.js";
 import { box, paste as pasteInto, sampleInput } from "../inputs.js";
-import { asCommand, busyButton, curl, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
+import { asCode, spoken } from "../calls.js";
+import { drawings, firstDrawings } from "../drawings.js";
+import { busyButton, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
 import { count, explained, sentence } from "../words.js";
 
 export const title = "Enroll";
@@ -15,7 +17,7 @@ const SHOWN = 8; // pictures in a row
 
 const samples = box("Samples");
 const entry = { metadata: "", missing: "" };
-const found = { busy: false, problem: null, stopped: false, told: "", waiting: "", command: [] };
+const found = { busy: false, problem: null, stopped: false, told: "", waiting: "", call: null };
 let groups = []; // who is to be enrolled: { name, items, sent, warnings, problem }
 
 samples.onAdd = (items) => {
@@ -34,6 +36,16 @@ function take(name, item) {
 export const give = (name, item) => {
   if (!groups.some((group) => group.items.includes(item))) take(name, item);
 };
+
+/** Put the service's own drawings in the list; they are sent like any others. */
+export const takeDrawings = () => attempt(found, async () => {
+  for (const item of await firstDrawings()) {
+    if (!groups.some((group) => group.items.some((each) => each.name === item.name))) take(item.folder, item);
+  }
+});
+
+/** Whether nobody is enrolled yet, where drawings can be. */
+export const wantsDrawings = () => gallery()?.identities === 0 && modalityOf("references") === "image";
 
 export const paste = (event) => pasteInto(samples, event);
 
@@ -111,7 +123,9 @@ async function enroll(group, batch, tally) {
     ...(described ? [["metadata", JSON.stringify(described)]] : []),
     ...batch.map((item) => ["files", item]),
   ];
-  found.command = curl("enroll", fields);
+  found.call = spoken("POST", "enroll", fields, ["enroll", [group.name.trim(), batch], {
+    gallery: app.gallery, metadata: described ?? undefined,
+  }]);
   let answer;
   try {
     answer = await callOnce("enroll", form(fields), (problem) => {
@@ -155,6 +169,8 @@ export const view = () => {
     <p class="lead">Samples whose identity you know. Of a folder, each folder in it is an identity. Nothing is sent before you press the button.</p>
     <div class="row">${galleryField()}</div>
     ${sampleInput(samples, modalityOf("references"), { folders: true, tiles: false })}
+    ${!groups.length && wantsDrawings() ? html`<div class="row"><span class="hint">Nobody is enrolled here yet.</span>
+      <button type="button" @click=${takeDrawings}>Begin with 20 sample drawings</button></div>` : nothing}
     ${groups.length ? table() : nothing}
     <details class="field"><summary>Metadata</summary>
       <label class="field">A JSON object, given to each identity; empty: none
@@ -164,7 +180,7 @@ export const view = () => {
     <div class="row">
       ${busyButton(found, total ? `Enroll ${count(total, "sample")} of ${count(open.length, "identity", "identities")}` : "Enroll", enrollAll, "Enrolling…")}
       ${found.busy ? html`<button type="button" @click=${() => { found.stopped = true; update(); }}>Stop</button>
-        <progress aria-label="Samples sent" max=${all} .value=${sent}></progress>` : nothing}
+        <progress aria-label="Sent so far" max=${all} .value=${sent}></progress>` : nothing}
       ${groups.length && !found.busy ? html`<button type="button" @click=${() => {
         groups = [];
         found.told = "";
@@ -174,7 +190,8 @@ export const view = () => {
     </div>
     ${problemBox(found.problem)}
     <p role="status" class="told">${found.waiting || found.told}</p>
-    ${found.command.length ? asCommand(found.command) : nothing}`;
+    ${found.told && drawings.taken ? html`<div class="row"><button type="button" @click=${() => go("identify")}>Ask whose another drawing is</button></div>` : nothing}
+    ${asCode(found.call)}`;
 };
 
 const table = () => html`<div class="wide" tabindex="0" role="region" aria-label="To enroll"><table class="stack">
@@ -183,7 +200,7 @@ const table = () => html`<div class="wide" tabindex="0" role="region" aria-label
     <th scope="row">${group.done ? group.name : html`<input aria-label="Identity of row ${i + 1}" autocomplete="off"
       placeholder="name" .value=${group.name}
       @input=${(event) => { group.name = event.target.value; entry.missing = ""; update(); }}>`}</th>
-    <td><ul class="strip" aria-label="Samples of row ${i + 1}">${group.items.slice(0, SHOWN).map((item) => html`<li title=${item.name}>${picture(item)}${
+    <td><ul class="strip" aria-label="Chosen for row ${i + 1}">${group.items.slice(0, SHOWN).map((item) => html`<li title=${item.name}>${picture(item)}${
       item.url ? nothing : html`<span class="name">${item.name}</span>`}</li>`)}${
       group.items.length > SHOWN ? html`<li>+${group.items.length - SHOWN}</li>` : nothing}</ul></td>
     <td>${outcomes(group)}</td>

@@ -40,7 +40,7 @@ export function feedback(answer, result) {
       <button type="button" @click=${() => judge(id, result, "confirm", name)}>Yes, it is ${name}</button>
       ${result.reason === "rejected-before" ? nothing
         : html`<button type="button" @click=${() => judge(id, result, "reject", name)}>No, not ${name}</button>`}`}
-    <span role="status">${place.told}</span>
+    ${place.told ? html`<span role="status">${place.told}</span>` : nothing}
     ${place.rejection ? html`<button type="button" @click=${() => takeBack(answer.gallery, result)}>Take back</button>` : nothing}
   </div>${problemBox(place.problem)}`;
 }

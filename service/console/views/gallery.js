@@ -3,8 +3,10 @@
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { call, get, path } from "../api.js";
 import { app, ask, attempt, comparator, gallery, refresh, update } from "../app.js";
+import { asCode, spoken } from "../calls.js";
 import { galleryField, problemBox } from "../parts.js";
 import { preview } from "../previews.js";
+import { forgetReceipt, readReceipt, receiptCard } from "../receipts.js";
 import { count, day, rate } from "../words.js";
 import { controls, isOpen, lastEdit, onEdit, pastEdits, readHistory, toggle } from "./editing.js";
 
@@ -14,7 +16,7 @@ const PAGE = 50;
 const LOOKED_THROUGH = 1000; // in one request of a search
 
 const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "" };
-const gone = { busy: false, problem: null, receipt: null, what: "" };
+const gone = { busy: false, problem: null };
 const made = {
   busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
 };
@@ -71,21 +73,10 @@ async function forget(words, where) {
   });
   if (!yes) return;
   await attempt(gone, async () => {
-    gone.what = words;
-    gone.receipt = null;
+    forgetReceipt();
     const { version } = await call("DELETE", where);
-    await Promise.all([readReceipt(path("galleries", app.gallery, "receipts", version)), refresh(), reload()]);
+    await Promise.all([readReceipt(app.gallery, version, words), refresh(), reload()]);
   });
-}
-
-/** Show a receipt, and look again until it is complete or another one is shown. */
-async function readReceipt(where) {
-  const receipt = gone.receipt = await get(where);
-  update();
-  if (receipt.complete) return;
-  setTimeout(() => {
-    if (gone.receipt === receipt) readReceipt(where).catch(() => {});
-  }, 2000);
 }
 
 function create(event) {
@@ -141,11 +132,12 @@ export const view = () => {
       <button>Search</button>
     </form>
     ${problemBox(list.problem)}${problemBox(gone.problem)}
-    <div role="status">${gone.receipt ? receipt() : nothing}</div>
+    <div role="status">${receiptCard()}</div>
     ${lastEdit()}
     ${listed()}
     ${pastEdits()}
-    ${newGallery()}`;
+    ${newGallery()}
+    ${asCode(spoken("GET", `${path("galleries", app.gallery, "identities")}?limit=${PAGE}`, [], ["list_identities", [app.gallery], { limit: PAGE }]))}`;
 };
 
 const listed = () => html`
@@ -173,18 +165,6 @@ const identityRow = (each) => html`<tr>
     path("galleries", app.gallery, "identities", each.identity))}>Forget</button></div></td>
 </tr>
 ${isOpen(each.identity) ? html`<tr><td colspan="4">${controls(each)}</td></tr>` : nothing}`;
-
-const PLACES = {
-  record: "the record in the store", idempotency_copies: "copies of answers", index: "memory",
-  snapshot: "snapshots on disk", append_only_file: "the store’s log on disk",
-};
-
-const receipt = () => html`<article class="card"><div class="told">
-  <p class="outcome small">${gone.receipt.complete ? "Forgotten everywhere" : "Forgotten; its last bytes are leaving"}: ${gone.what}</p>
-  <ul class="plain">${Object.entries(gone.receipt.erased_from).map(([place, done]) => html`<li>${
-    done ? "✓ gone from" : "… still in"} ${PLACES[place] ?? place}</li>`)}</ul>
-  <p class="hint">Receipt: version ${gone.receipt.version} of gallery ${gone.receipt.gallery}</p>
-</div></article>`;
 
 const newGallery = () => html`<details class="panel"><summary>New gallery</summary>
   <form @submit=${create}>

@@ -1,22 +1,102 @@
-// What seems wrong with a gallery, with the evidence: a list to go through.
+// What seems wrong with a gallery, with the evidence: a queue to go through, by keys or by buttons.
 
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { get, path } from "../api.js";
 import { app, attempt, go, update } from "../app.js";
+import { asCode, spoken } from "../calls.js";
 import { busyButton, galleryField, problemBox } from "../parts.js";
 import { preview } from "../previews.js";
 import { count, rate, score } from "../words.js";
+import { lastEdit, merge, move, stands } from "./editing.js";
 import { lookFor } from "./gallery.js";
 
 export const title = "Health";
 
-const found = { busy: false, problem: null, report: null };
+const LIMIT = 100;
+
+const found = { busy: false, problem: null, report: null, queue: [], at: 0 };
+
+/* Of each list: its heading, whom it is about, which samples show it, what is said of one, and
+what accepting it does, if that is something that can be undone. */
+const LISTS = {
+  mislabelled: {
+    heading: "Name that seems wrong",
+    who: (each) => [each.identity, each.rather],
+    samples: (each) => [[each.identity, each.id]],
+    told: (each) => html`Sample ${each.id} of <b>${each.identity}</b> looks like <b>${each.rather}</b>:
+      ${score(each.rather_score)} against ${score(each.score)}. Wrong with probability ${rate(each.probability)}.`,
+    accept: (each) => ({ words: `Move it to ${each.rather}`, act: () => move(each.identity, [each.id], each.rather) }),
+  },
+  duplicates: {
+    heading: "Enrolled twice, it seems",
+    who: (each) => each.identities,
+    samples: (each) => each.samples.map((id, i) => [each.identities[i], id]),
+    told: (each) => html`<b>${each.identities[0]}</b> and <b>${each.identities[1]}</b> score ${score(each.score)}
+      with each other. One with probability ${rate(each.probability)} (p = ${score(each.p_value)}).`,
+    accept: ({ identities: [one, other] }) => ({ words: `Merge ${other} into ${one}`, act: () => merge(other, one) }),
+  },
+  goats: {
+    heading: "Hard to recognise",
+    who: (each) => [each.identity],
+    samples: (each) => each.missed.map((id) => [each.identity, id]),
+    told: (each) => html`<b>${each.identity}</b>: ${each.missed.length} of ${count(each.samples, "sample")} are
+      nearer to somebody else; own score ${score(each.score)} (q = ${score(each.q_value)}).`,
+  },
+  hubs: {
+    heading: "Like many others",
+    who: (each) => [each.identity],
+    samples: () => [],
+    told: (each) => html`<b>${each.identity}</b> is the nearest other of ${each.nearest_to.join(", ")};
+      mean score ${score(each.mean_score)} (q = ${score(each.q_value)}).`,
+  },
+  few_samples: {
+    heading: "Few samples",
+    who: (each) => [each.identity],
+    samples: () => [],
+    told: (each) => html`<b>${each.identity}</b> has ${count(each.samples, "sample")}.`,
+  },
+};
 
 const check = () => attempt(found, async () => {
   found.report = null;
   update();
-  found.report = await get(`${path("galleries", app.gallery, "health")}?limit=100`);
+  const report = await get(`${path("galleries", app.gallery, "health")}?limit=${LIMIT}`);
+  const queue = Object.entries(LISTS).flatMap(([name, list]) =>
+    (report[name] ?? []).map((each) => ({ list, each, dismissed: false, version: null })));
+  Object.assign(found, { report, queue, at: 0 });
+  update();
+  queueMicrotask(() => document.querySelector(".queue")?.focus());
 });
+
+function turn(by) {
+  found.at = Math.min(found.queue.length - 1, Math.max(0, found.at + by));
+  update();
+}
+
+function dismiss() {
+  const item = found.queue[found.at];
+  if (stateOf(item) === "accepted") return;
+  item.dismissed = !item.dismissed;
+  turn(item.dismissed ? 1 : 0);
+}
+
+async function accept() {
+  const item = found.queue[found.at];
+  if (stateOf(item) !== "open" || !item.list.accept) return;
+  item.version = await item.list.accept(item.each).act();
+  update();
+}
+
+const KEYS = {
+  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), Enter: accept, x: dismiss,
+};
+
+function onKey(event) {
+  const onControl = event.target !== event.currentTarget && event.key === "Enter"; // it has its own
+  if (!KEYS[event.key] || onControl || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  KEYS[event.key]();
+}
 
 export const view = () => {
   const report = found.report?.gallery === app.gallery ? found.report : null;
@@ -25,44 +105,48 @@ export const view = () => {
     <div class="row">${galleryField()}${busyButton(found, "Check", check, "Checking…")}</div>
     ${problemBox(found.problem)}
     <div role="status">${report ? summary(report) : nothing}</div>
-    ${report ? lists(report) : nothing}`;
+    ${report && found.queue.length ? review() : nothing}
+    ${lastEdit()}
+    ${report && found.queue.length ? all() : nothing}
+    ${asCode(spoken("GET", `${path("galleries", app.gallery, "health")}?limit=${LIMIT}`, [], ["check_gallery", [app.gallery], { limit: LIMIT }]))}`;
 };
 
-const summary = (report) => {
-  const open = [report.mislabelled, report.duplicates, report.goats, report.hubs]
-    .reduce((sum, each) => sum + (each?.length ?? 0), 0);
-  return html`<p><b>${open ? count(open, "thing") + " to look at" : "Nothing found"}</b> among ${
-    count(report.identities, "identity", "identities")} with ${count(report.samples, "sample")}${
-    report.wrong_names === null ? "" : `; about ${rate(report.wrong_names)} of names are estimated to be wrong`}.
-    ${report.reason ?? ""} ${report.mislabelled === null && !report.reason
-      ? "Fewer than 20 identities have two samples: too few to judge names by." : ""}</p>`;
+const summary = (report) => html`<p><b>${found.queue.length ? `${count(found.queue.length, "thing")} to look at` : "Nothing found"}</b> among ${
+  count(report.identities, "identity", "identities")} with ${count(report.samples, "sample")}${
+  report.wrong_names === null ? "" : `; about ${rate(report.wrong_names)} of names are estimated to be wrong`}.
+  ${report.reason ?? ""} ${report.mislabelled === null && !report.reason
+    ? "Fewer than 20 identities have two samples: too few to judge names by." : ""}</p>`;
+
+const stateOf = (item) => {
+  if (item.version !== null && stands(item.version)) return "accepted"; // until that is undone
+  return item.dismissed ? "dismissed" : "open";
 };
 
-const lists = (report) => html`
-  ${part("Names that seem wrong", report.mislabelled, (each) => html`
-    ${shown(each.identity, each.id)}<span>Sample ${each.id} of <b>${each.identity}</b> looks like <b>${each.rather}</b>:
-    ${score(each.rather_score)} against ${score(each.score)}. Wrong with probability ${rate(each.probability)}.</span>
-    ${openButton(each.identity)}${openButton(each.rather)}`)}
-  ${part("Enrolled twice, it seems", report.duplicates, (each) => html`
-    ${each.samples.map((id, i) => shown(each.identities[i], id))}<span><b>${each.identities[0]}</b> and <b>${each.identities[1]}</b> score ${score(each.score)}
-    with each other. One with probability ${rate(each.probability)} (p = ${score(each.p_value)}).</span>
-    ${each.identities.map(openButton)}`)}
-  ${part("Hard to recognise", report.goats, (each) => html`<span><b>${each.identity}</b>: ${each.missed.length} of ${
-    count(each.samples, "sample")} are nearer to somebody else; own score ${score(each.score)} (q = ${score(each.q_value)}).</span>
-    ${openButton(each.identity)}`)}
-  ${part("Like many others", report.hubs, (each) => html`<span><b>${each.identity}</b> is the nearest other of ${
-    each.nearest_to.join(", ")}; mean score ${score(each.mean_score)} (q = ${score(each.q_value)}).</span>
-    ${openButton(each.identity)}`)}
-  ${part("Few samples", report.few_samples, (each) => html`<span><b>${each.identity}</b> has ${count(each.samples, "sample")}.</span>
-    ${openButton(each.identity)}`)}`;
+const STATES = { open: "", accepted: "Done.", dismissed: "Dismissed." };
 
-const part = (heading, items, row) => items?.length
-  ? html`<section><h2>${heading} (${items.length})</h2><ul class="review">${items.map((each) => html`<li class="row">${row(each)}</li>`)}</ul></section>`
-  : nothing;
+const review = () => {
+  const { list, each } = found.queue[found.at];
+  const state = stateOf(found.queue[found.at]);
+  const offer = list.accept?.(each);
+  return html`<section class="card queue" tabindex="0" role="group" aria-roledescription="review" aria-label="To review: use the arrow keys, Enter and x"
+      @keydown=${onKey}><div class="told">
+    <p class="hint">${found.at + 1} of ${found.queue.length}</p>
+    <h2>${list.heading}</h2>
+    <div class="row">${list.samples(each).map(([identity, id]) => preview(app.gallery, identity, id))}<p aria-live="polite">${list.told(each)} <b>${STATES[state]}</b></p></div>
+    <div class="row">
+      ${offer ? html`<button type="button" class="first" aria-disabled=${state !== "open"} @click=${accept}>${offer.words} <kbd>Enter</kbd></button>` : nothing}
+      <button type="button" aria-disabled=${state === "accepted"} @click=${dismiss}>${state === "dismissed" ? "Take up again" : "Dismiss"} <kbd>x</kbd></button>
+      ${list.who(each).map((identity) => html`<button type="button" @click=${() => { lookFor(identity); go("gallery"); }}>Show ${identity}</button>`)}
+    </div>
+    <div class="row">
+      <button type="button" aria-disabled=${found.at === 0} @click=${() => turn(-1)}><kbd>←</kbd> Previous</button>
+      <button type="button" aria-disabled=${found.at === found.queue.length - 1} @click=${() => turn(1)}>Next <kbd>→</kbd></button>
+    </div>
+  </div></section>`;
+};
 
-const openButton = (identity) => html`<button type="button" @click=${() => {
-  lookFor(identity);
-  go("gallery");
-}}>Show ${identity}</button>`;
-
-const shown = (identity, id) => preview(app.gallery, identity, id);
+const all = () => html`<details class="panel"><summary>All ${found.queue.length}, ${
+  found.queue.filter((item) => stateOf(item) === "open").length} of them open</summary>
+  <ol class="review">${found.queue.map((item, i) => html`<li class="row"><span>${item.list.heading}: ${item.list.told(item.each)} ${STATES[stateOf(item)]}</span>
+    <button type="button" class="small" aria-label="Review ${i + 1}" aria-current=${i === found.at ? "true" : nothing}
+      @click=${() => { found.at = i; update(); }}>Review</button></li>`)}</ol></details>`;

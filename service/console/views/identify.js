@@ -4,7 +4,9 @@ import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { call } from "../api.js";
 import { app, attempt, gallery, go, refresh, update } from "../app.js";
 import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
-import { asCommand, busyButton, curl, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
+import { asCode, spoken } from "../calls.js";
+import { TRIALS, drawings, drawn } from "../drawings.js";
+import { busyButton, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
 import {
   BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score,
 } from "../words.js";
@@ -16,7 +18,7 @@ export const title = "Identify";
 export const probes = box("Samples");
 export const asked = { percent: "" }; // empty: the gallery's own target
 
-const found = { busy: false, problem: null, missing: "", answer: null, sent: [], command: [] };
+const found = { busy: false, problem: null, missing: "", answer: null, sent: [], call: null };
 
 export const paste = (event) => pasteInto(probes, event);
 
@@ -27,17 +29,29 @@ function identify() {
   return attempt(found, async () => {
     found.answer = null;
     found.sent = samples;
+    const target = asked.percent === "" ? "" : Number((Number(asked.percent) / 100).toPrecision(12));
     const fields = [
       ["gallery", app.gallery],
-      ...(asked.percent === "" ? [] : [["target_fpir", String(Number((Number(asked.percent) / 100).toPrecision(12)))]]),
+      ...(target === "" ? [] : [["target_fpir", String(target)]]),
       ["k", "3"],
       ...found.sent.map((item) => ["files", item]),
     ];
-    found.command = curl("identify", fields);
+    found.call = spoken("POST", "identify", fields, ["identify", [samples], {
+      gallery: app.gallery, target_fpir: target, k: 3,
+    }]);
     found.answer = await call("POST", "identify", form(fields));
     refresh();
   });
 }
+
+/** Ask about a drawing that the service brings. */
+const tryOut = ({ drawing, percent }) => attempt(found, async () => {
+  probes.items = [await drawn(drawing)];
+  asked.percent = percent;
+}).then(() => found.problem ?? identify());
+
+const trials = () => html`<div class="row"><span class="hint">To try:</span>${TRIALS.map((trial) => html`
+  <button type="button" @click=${() => tryOut(trial)}>${trial.words}</button>`)}</div>`;
 
 export const view = () => html`
   <p class="lead">Whose is this, or nobody’s who is enrolled?</p>
@@ -50,6 +64,7 @@ export const view = () => html`
         @input=${(event) => { asked.percent = event.target.value; update(); }}></label>
   </div>
   ${sampleInput(probes, modalityOf("probes"))}
+  ${drawings.taken && modalityOf("probes") === "image" ? trials() : nothing}
   <div class="row">${busyButton(found, "Identify", identify, "Identifying…")}
     ${probes.items.length ? html`<button type="button" @click=${() => {
       probes.items = [];
@@ -58,7 +73,7 @@ export const view = () => html`
     <span class="hint" role="alert">${found.missing}</span></div>
   ${problemBox(found.problem)}
   <div role="status" class="results">${found.answer ? results(found.answer) : nothing}</div>
-  ${found.answer ? asCommand(found.command) : nothing}`;
+  ${asCode(found.call)}`;
 
 const results = (answer) => html`
   ${answer.results.map((result) => card(answer, result, found.sent[result.index]))}
@@ -70,8 +85,7 @@ const results = (answer) => html`
 
 const card = (answer, result, item) => html`<article class="card ${result.outcome}">
   <div class="told">
-    <p class="outcome"><span aria-hidden="true">${OUTCOMES[result.outcome].mark}</span>
-      ${OUTCOMES[result.outcome].word}${result.identity ? html` <b>${result.identity}</b>` : nothing}</p>
+    <p class="outcome">${OUTCOMES[result.outcome]}${result.identity ? html` <b>${result.identity}</b>` : nothing}</p>
     <p>${why(result)}</p>
     ${result.score === null && result.reason !== "empty-gallery"
       ? html`<p>This key is told decisions only: ${BANDS[result.band]}.</p>`
@@ -140,6 +154,6 @@ const candidates = (answer, result) => result.candidates.length ? html`<h2>${
 const candidate = (answer, each) => html`<li>
     <span class="who">${each.identity}</span> <b>${score(each.score)}</b>
     ${each.posterior === null ? nothing : html`<span class="hint">probability ${rate(each.posterior)}</span>`}
-    <ul class="references" aria-label="Nearest samples of ${each.identity}">${each.samples.map((sample) => {
+    <ul class="references" aria-label="Nearest of ${each.identity}">${each.samples.map((sample) => {
       return html`<li>${preview(answer.gallery, each.identity, sample.id)}<span class="hint">sample ${sample.id}: ${score(sample.score)}</span></li>`;
     })}</ul></li>`;

@@ -2,7 +2,9 @@
 
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { app, go, refresh } from "../app.js";
+import { asCode, spoken } from "../calls.js";
 import { count, rate } from "../words.js";
+import { takeDrawings, wantsDrawings } from "./enroll.js";
 
 export const title = "Overview";
 
@@ -25,10 +27,12 @@ export const view = () => html`
   ${app.comparators.length ? html`<section><h2>Comparators</h2><ul class="plain">${app.comparators.map((each) => html`<li>
     <a href="#comparators">${each.name}@${each.version}</a>: ${each.description}</li>`)}</ul></section>` : nothing}
   ${app.ready?.ready && app.ready.details.length ? html`<section><h2>Notes</h2>
-    <ul class="plain">${app.ready.details.map((detail) => html`<li>${detail}</li>`)}</ul></section>` : nothing}`;
+    <ul class="plain">${app.ready.details.map((detail) => html`<li>${detail}</li>`)}</ul></section>` : nothing}
+  ${asCode(spoken("GET", "galleries", [], ["list_galleries"]))}`;
 
 const begin = () => html`<section class="card"><div class="told">
   <h2>Nobody is enrolled yet</h2>
   <p>Enroll a few samples of somebody or something, such as drawings of one letter under its name; then ask whose another one is.</p>
   <div class="row"><button type="button" class="first" @click=${() => go("enroll")}>Enroll the first</button>
+    ${wantsDrawings() ? html`<button type="button" @click=${() => { go("enroll"); takeDrawings(); }}>Begin with 20 sample drawings</button>` : nothing}
     <button type="button" @click=${() => go("verify")}>Compare two samples</button></div></div></section>`;

@@ -1,8 +1,10 @@
 // What a rate costs: a slider over the strangers that may be named, and the enrolled that it misses.
 
-import { html, nothing, svg } from "../vendor/lit-html-3.3.3.js";
+import { html, nothing } from "../vendor/lit-html-3.3.3.js";
 import { call, callOnce, get, path } from "../api.js";
 import { app, attempt, go, refresh, update } from "../app.js";
+import { asCode, spoken } from "../calls.js";
+import { figures, plot } from "../lines.js";
 import { galleryField, problemBox } from "../parts.js";
 import { WHY_NO_MISS_RATE, count, rate, score } from "../words.js";
 import { asked } from "./identify.js";
@@ -49,7 +51,8 @@ export const view = () => {
     <p class="lead">How many strangers may be named, and how many of the enrolled that would miss: in this gallery, now.</p>
     <div class="row">${galleryField()}</div>
     ${problemBox(found.problem)}
-    ${curve ? slider(curve) : html`<p role="status">${found.busy ? "Working it out…" : ""}</p>`}`;
+    ${curve ? slider(curve) : html`<p role="status">${found.busy ? "Working it out…" : ""}</p>`}
+    ${asCode(spoken("GET", path("galleries", app.gallery, "operating-curve"), [], ["get_operating_curve", [app.gallery]]))}`;
 };
 
 const slider = (curve) => {
@@ -95,39 +98,33 @@ function described(curve, point) {
   </dl>`;
 }
 
-const LEFT = 44, RIGHT = 630, TOP = 14, BOTTOM = 214;
+const SHARES = [0, 0.25, 0.5, 0.75, 1];
 
 const chart = (curve, chosen) => {
-  const from = Math.log(curve.points[0].target_fpir), to = Math.log(curve.points.at(-1).target_fpir);
-  const x = (target) => LEFT + (RIGHT - LEFT) * (Math.log(target) - from) / (to - from);
-  const y = (share) => BOTTOM - (BOTTOM - TOP) * share;
-  const line = (of) => curve.points.filter((point) => of(point) !== null)
-    .map((point) => `${x(point.target_fpir).toFixed(1)},${y(of(point)).toFixed(1)}`).join(" ");
-  const grey = Math.max(0, Math.min(RIGHT, x(Math.min(curve.resolvable_from, 0.5))) - LEFT);
-  return html`<figure>
-    <svg class="chart" viewBox="0 0 640 256" role="img" aria-label="Enrolled missed and score needed, by strangers named; the table below has the figures">
-      ${grey > 0 ? svg`<rect class="unresolved" x=${LEFT} y=${TOP} width=${grey} height=${BOTTOM - TOP}></rect>` : nothing}
-      ${[0, 0.25, 0.5, 0.75, 1].map((share) => svg`<line class="grid" x1=${LEFT} x2=${RIGHT} y1=${y(share)} y2=${y(share)}></line>
-        <text x=${LEFT - 6} y=${y(share) + 4} text-anchor="end">${share}</text>`)}
-      ${[0.001, 0.01, 0.1, 0.5].map((target) => svg`<text x=${x(target)} y=${BOTTOM + 18}
-        text-anchor=${target === 0.5 ? "end" : "middle"}>${rate(target)}</text>`)}
-      <text class="title" x=${(LEFT + RIGHT) / 2} y=${BOTTOM + 34} text-anchor="middle">strangers that may be named</text>
-      <polyline class="needed" points=${line((point) => point.threshold)}></polyline>
-      <polyline class="missed" points=${line((point) => point.expected_fnir)}></polyline>
-      <line class="chosen" x1=${x(chosen.target_fpir)} x2=${x(chosen.target_fpir)} y1=${TOP} y2=${BOTTOM}></line>
-      ${chosen.expected_fnir === null ? nothing : svg`<circle class="point" cx=${x(chosen.target_fpir)} cy=${y(chosen.expected_fnir)} r="5"></circle>`}
-    </svg>
-    <figcaption class="row hint"><span><span class="key missed"></span> enrolled that are missed</span>
-      <span><span class="key needed"></span> score that a match needs</span>
-      ${grey > 0 ? html`<span><span class="key unresolved"></span> too few strangers to tell</span>` : nothing}</figcaption>
-  </figure>`;
+  const of = (told) => curve.points.map(told);
+  const from = curve.points[0].target_fpir;
+  return plot({
+    label: "Strangers named, enrolled missed and score needed, by the strangers that may be named",
+    at: of((point) => point.target_fpir),
+    lines: [
+      { name: "strangers named, with what 95\u00a0% of cases lie between",
+        values: of((point) => point.fpir_interval && point.target_fpir),
+        lower: of((point) => point.fpir_interval?.[0] ?? null), upper: of((point) => point.fpir_interval?.[1] ?? null) },
+      { name: "enrolled that are missed", values: of((point) => point.expected_fnir) },
+      { name: "score that a match needs", values: of((point) => point.threshold), dashed: true },
+    ],
+    x: { from, to: curve.points.at(-1).target_fpir, scale: "log", ticks: [0.001, 0.01, 0.1, 0.5], tell: rate },
+    y: { from: 0, to: 1, ticks: SHARES, tell: String },
+    grey: [from, Math.max(from, Math.min(curve.resolvable_from, 0.5))],
+    chosen: chosen.target_fpir,
+  });
 };
 
-const table = (curve) => html`<details><summary>All figures</summary>
-  <div class="wide" tabindex="0" role="region" aria-label="All figures"><table>
-  <thead><tr><th scope="col">Strangers named</th><th scope="col">Score needed</th><th scope="col">Really named, 95 %</th><th scope="col">Enrolled missed</th></tr></thead>
-  <tbody>${curve.points.map((point) => html`<tr><th scope="row">${rate(point.target_fpir)}</th>
-    ${point.strangers_needed === null ? html`<td>${point.threshold === null ? "–" : score(point.threshold)}</td>
-      <td>${point.fpir_interval ? `${rate(point.fpir_interval[0])} to ${rate(point.fpir_interval[1])}` : "–"}</td>
-      <td>${point.expected_fnir === null ? "not known" : rate(point.expected_fnir)}</td>`
-    : html`<td colspan="3">takes ${count(point.strangers_needed, "stranger")}</td>`}</tr>`)}</tbody></table></div></details>`;
+const table = (curve) => figures(
+  "All figures", ["Strangers named", "Score needed", "Really named, 95\u00a0%", "Enrolled missed"],
+  curve.points.map((point) => [rate(point.target_fpir), ...point.strangers_needed === null
+    ? [point.threshold === null ? "–" : score(point.threshold),
+      point.fpir_interval ? `${rate(point.fpir_interval[0])} to ${rate(point.fpir_interval[1])}` : "–",
+      point.expected_fnir === null ? "not known" : rate(point.expected_fnir)]
+    : [`takes ${count(point.strangers_needed, "stranger")}`, "–", "–"]]),
+);

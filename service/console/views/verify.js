@@ -4,14 +4,15 @@ import { html, nothing, svg } from "../vendor/lit-html-3.3.3.js";
 import { call } from "../api.js";
 import { app, attempt, comparator, update } from "../app.js";
 import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
-import { asCommand, busyButton, curl, form, picture, problemBox } from "../parts.js";
+import { asCode, spoken } from "../calls.js";
+import { busyButton, form, picture, problemBox } from "../parts.js";
 import { BANDS, rate, score } from "../words.js";
 
 export const title = "Verify";
 
 const sides = [box("First sample", false), box("Second sample", false)];
 const asked = { comparator: "", fmr: "" };
-const found = { busy: false, problem: null, answer: null, sent: [], missing: "", command: [] };
+const found = { busy: false, problem: null, answer: null, sent: [], missing: "", call: null };
 
 /** A paste goes to the first box that is empty, else to the second. */
 export const paste = (event) => pasteInto(sides.find((side) => !samplesOf(side).length) ?? sides[1], event);
@@ -32,7 +33,9 @@ function verify() {
       ["comparator", `${chosen().name}@${chosen().version}`],
       ...(asked.fmr ? [["target_fmr", asked.fmr]] : []),
     ];
-    found.command = curl("verify", fields);
+    found.call = spoken("POST", "verify", fields, ["verify", samples, {
+      comparator: fields[2][1], target_fmr: asked.fmr && Number(asked.fmr),
+    }]);
     found.answer = await call("POST", "verify", form(fields));
   });
 }
@@ -60,12 +63,12 @@ export const view = () => {
       <span class="hint" role="alert">${found.missing}</span></div>
     ${problemBox(found.problem)}
     <div role="status" class="results">${found.answer ? card(found.answer) : nothing}</div>
-    ${found.answer ? asCommand(found.command) : nothing}`;
+    ${asCode(found.call)}`;
 };
 
 const card = (answer) => html`<article class="card ${answer.match ? "match" : "unknown"}">
   <div class="told">
-    <p class="outcome"><span aria-hidden="true">${answer.match ? "●" : "○"}</span> ${answer.match ? "Same" : "Different"}</p>
+    <p class="outcome">${answer.match ? "Same" : "Different"}</p>
     ${answer.score === null
       ? html`<p>This key is told decisions only: ${BANDS[answer.band]}.</p>`
       : html`<p>They score <b>${score(answer.score)}</b>; the same needs <b>${score(answer.threshold)}</b>.</p>${scale(answer)}`}
