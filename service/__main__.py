@@ -94,7 +94,8 @@ async def _serve(settings: Settings, member: Member | None) -> None:
         else:
             await _until_started(app, BEFORE_IT_HELPS if member.again else 0)
             log.info("serving", url=url, docs=f"{url}/docs", process=member.number, own=own[0])
-        await server.serve(sockets=[each.dup() for each in listeners for _ in range(AT_ONCE)])
+        more = [each.dup() for each in listeners for _ in range(AT_ONCE - 1)]
+        await server.serve(sockets=[*listeners, *more])
 
 
 class _Server(uvicorn.Server):

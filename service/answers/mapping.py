@@ -1,11 +1,17 @@
 """A gallery's samples on a plane, column by column."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, WithJsonSchema
 
 from index import LeftOut, Link
 from service.mapping import GalleryMap
+
+# Tools that read openapi.yaml stumble over tuples within lists.
+Triple = Annotated[
+    Link,
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}),
+]
 
 
 class MapAnswer(BaseModel):
@@ -35,7 +41,7 @@ class MapAnswer(BaseModel):
     y: list[float]
     clusters: list[int] | None
     outcomes: list[LeftOut] | None
-    links: list[Link] | None
+    links: list[Triple] | None
     linked: int | None
 
     @classmethod
