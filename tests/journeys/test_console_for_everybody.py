@@ -235,7 +235,7 @@ def test_no_control_is_dead(served):
             show(page, view)
             if page.get_by_label("Gallery", exact=True).count():
                 choose(page, "bare")
-                page.wait_for_load_state("networkidle")
+            page.wait_for_load_state("networkidle")  # a view may have to be fetched first
             pressed[view] = names = []
             while (control := _next_control(page, names)) is not None:
                 name, place = control
