@@ -17,6 +17,18 @@ def end_with(parent: int) -> None:
         sys.exit(1)
 
 
+def bare_environment(**told: str) -> dict[str, str]:
+    """Return what a child may know of our environment: where code lies, and what it is told."""
+    return {
+        "PATH": os.defpath,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",  # no threads in a process that forks
+        "LC_ALL": "C.UTF-8",
+    } | told
+
+
 def leave_no_core(*, debuggers: bool = False) -> None:
     """Let no crash write this process's memory to a file, and nobody of its user read it.
 

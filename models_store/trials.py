@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 
+from models_store.confinement import bare_environment
 from models_store.folder import BundleFiles, shown
 
 WALL_SECONDS = 4
@@ -40,7 +41,7 @@ def try_bundles(bundles: Sequence[BundleFiles], limits: TrialLimits) -> list[str
     try:
         with subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
             [sys.executable, "-m", "models_store.trial", *words],
-            env=_environment(),
+            env=bare_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -88,15 +89,3 @@ def in_memory(bundle: BundleFiles) -> int:
 def at_once() -> int:
     """Return how many bundles are tried at a time."""
     return os.cpu_count() or 1
-
-
-def _environment() -> dict[str, str]:
-    """Return what a process needs to know to import the same code, and nothing secret."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",  # no threads in a process that forks
-        "LC_ALL": "C.UTF-8",
-    }

@@ -4,25 +4,21 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import os
 import shutil
-import signal
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
 
+from service.children import end, out_of_memory, start_confined
 from service.uploads import TooLarge
 
 CANNOT_BE_EVALUATED = 2  # exit status
 PREFIX = "kindred-evaluation-"
 _LOCK = "in-use"
 _TAIL = 16 * 1024  # bytes of what the child said last
-_KILLED = (-signal.SIGKILL, -signal.SIGABRT)  # by the kernel, or by C++ that got no memory
-_OUT_OF_MEMORY = ("MemoryError", "allocate memory", "Memory allocation", "failed to map segment")
 
 log = structlog.get_logger("kindred.evaluation")
 
@@ -87,23 +83,20 @@ class EvaluationRuns:
         """
         said = folder / "stderr"
         with said.open("wb") as stderr:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "service.confined", str(os.getpid()), str(self._memory)),
+            child = await start_confined(
+                self._memory,
                 *("evaluation", str(folder)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
-                env=_environment(folder),
-                start_new_session=True,
+                HOME=str(folder),
+                TMPDIR=str(folder),
+                MPLCONFIGDIR=str(folder),
             )
         try:
             status = await child.wait()
         finally:
-            if child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                await child.wait()
+            await end(child)
         if status:
             raise self._reason(status, _tail(said))
 
@@ -112,7 +105,7 @@ class EvaluationRuns:
         if status == CANNOT_BE_EVALUATED:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 return NotEvaluable(str(json.loads(last)["detail"]))
-        if status in _KILLED or any(words in said for words in _OUT_OF_MEMORY):
+        if out_of_memory(status, said):
             return TooLarge(f"expected samples that {self._memory} bytes suffice to evaluate")
         log.error("evaluation failed", status=status, error=last.partition(":")[0][:80])
         return EvaluationFailed(f"the evaluation ended with status {status}")
@@ -124,21 +117,6 @@ def remove_forsaken() -> None:
         with contextlib.suppress(OSError), (folder / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its service lives
             shutil.rmtree(folder)
-
-
-def _environment(folder: Path) -> Mapping[str, str]:
-    """Return what the child may know of our environment: where code lies, and no key."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONHASHSEED": "0",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "MPLCONFIGDIR": str(folder),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",
-    }
 
 
 def _tail(path: Path) -> str:

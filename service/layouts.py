@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import io
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +12,10 @@ import numpy as np
 import structlog
 
 from index import Embeddings, Metric, Plane
+from service.children import end, out_of_memory, start_confined
 
 LONGEST_LINE = 2**26  # bytes; 64 for each of a million samples
 _TAIL = 4096  # bytes of what the child said last
-_OUT_OF_MEMORY = ("MemoryError", "allocate memory", "Memory allocation", "failed to map segment")
-_KILLED = (-signal.SIGKILL, -signal.SIGABRT)  # by the kernel, or by C++ that got no memory
 
 log = structlog.get_logger("kindred.layouts")
 
@@ -70,16 +66,13 @@ async def lay_out(
     no process behind; samples go to it through a pipe, so that none is left in a file.
     """
     content = await asyncio.to_thread(asked.packed)
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "service.confined", str(os.getpid()), str(memory)),
+    child = await start_confined(
+        memory,
         "evaluation.layout",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LONGEST_LINE,
-        env=_environment(),
-        start_new_session=True,
     )
     said = asyncio.create_task(_tail(child))
     try:
@@ -89,10 +82,7 @@ async def lay_out(
     except TimeoutError:
         raise NoLayout(f"it took more than {seconds:g} seconds") from None
     finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+        await end(child)
         words = await said
     if status or "clusters" not in last:
         raise _reason(status, words, memory)
@@ -127,21 +117,9 @@ async def _tail(child: asyncio.subprocess.Process) -> str:
 
 
 def _reason(status: int, said: str, memory: int) -> NoLayout:
-    if status in _KILLED or any(words in said for words in _OUT_OF_MEMORY):
+    if out_of_memory(status, said):
         return NoLayout(f"{memory} bytes of memory did not suffice for so many samples")
     if "No module named 'openTSNE'" in said:
         return NoLayout("openTSNE is not installed here")
     log.error("layout failed", status=status, error=said.rpartition("\n")[2].partition(":")[0])
     return NoLayout(f"the process that lays it out ended with status {status}")
-
-
-def _environment() -> Mapping[str, str]:
-    """Return what the child may know of our environment: where code lies, and no key."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",
-    }

@@ -5,11 +5,12 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 
+from models_store.confinement import bare_environment
 from service.decoder import LENGTH, READY, SECONDS, Outcome, results
 
 Result = tuple[int, memoryview]
@@ -42,7 +43,8 @@ class Template:
                 *("-m", "service.decoder", str(os.getpid()), str(self.memory)),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
-                env=_environment(),
+                # What one sample took, the next may take again.
+                env=bare_environment(MALLOC_MMAP_THRESHOLD_=str(2**18)),
             )
         with suppress(OSError):
             await loop.sock_sendall(self._control, self._told)
@@ -161,16 +163,3 @@ class _Channel(asyncio.Protocol):
         self._lost = True
         if not self._answer.done():
             self._answer.set_exception(EOFError("the decoder has ended"))
-
-
-def _environment() -> Mapping[str, str]:
-    """Return what decoders may know of our environment: where code lies, and no key."""
-    return {
-        "PATH": os.defpath,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",  # no threads in a process that forks
-        "MALLOC_MMAP_THRESHOLD_": str(2**18),  # what one sample took, the next may take again
-        "LC_ALL": "C.UTF-8",
-    }
