@@ -31,9 +31,16 @@ def augment(
     shared = _moves(labels, h, w, label)
     grid = _moved(grid, *(part.repeat_interleave(samples, 0)[:n] for part in shared))
     grid = _moved(grid, *_moves(n, h, w, each))
-    grid = torch.einsum("nij,nhwj->nhwi", _quarter_turns(turns), grid)
+    grid = torch.einsum("nij,nhwj->nhwi", quarter_turns(turns), grid)
     moved = functional.grid_sample(images, grid, align_corners=False)
     return _thicken(moved, each.stroke) if each.stroke else moved
+
+
+def quarter_turns(turns: Tensor) -> Tensor:
+    """Return the rotations (n, 2, 2) by `turns` × 90°."""
+    angle = turns * (math.pi / 2)
+    cos, sin = angle.cos().round(), angle.sin().round()
+    return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
 
 
 def _moved(grid: Tensor, maps: Tensor, field: Tensor) -> Tensor:
@@ -64,13 +71,6 @@ def _affine(n: int, how: Augmentation) -> Tensor:
         ],
         1,
     )
-
-
-def _quarter_turns(turns: Tensor) -> Tensor:
-    """Return the rotations (n, 2, 2) by `turns` × 90°."""
-    angle = turns * (math.pi / 2)
-    cos, sin = angle.cos().round(), angle.sin().round()
-    return torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
 
 
 def _smooth_noise(n: int, h: int, w: int) -> Tensor:

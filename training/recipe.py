@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models_store.manifest import Distance, Input, Name, TrainingSource
+from models_store.manifest import Distance, ImageInput, Input, Name, TrainingSource
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -209,6 +209,19 @@ class Augmentation(_Part):
     mirror: Share = 0.0
 
 
+class Composition(_Part):
+    """Further labels, each made of two of a batch; see training/composition.py.
+
+    They take the places of a `share` of the batch's labels, as far as it goes by fours. A part is
+    `smallest` to `largest` of the picture's side, by up to e^±`aspect` wider than high.
+    """
+
+    share: Share = 0.0
+    smallest: Annotated[float, Field(gt=0, le=1)] = 0.5
+    largest: Annotated[float, Field(gt=0, le=1)] = 0.95
+    aspect: Annotated[float, Field(ge=0)] = 0.25
+
+
 class SoundAugmentation(_Part):
     """How else a clip could have been recorded; see training/audio_augmentation.py.
 
@@ -259,15 +272,18 @@ LossKind = Literal[
 ]
 
 
+_PROXIES: tuple[LossKind, ...] = (
+    "softmax-classifier",
+    "cosface",
+    "subcenter-arcface",
+    "proxy-anchor",
+)
 _LEARN_TOO: tuple[LossKind, ...] = (
     "bce",
     "bce-elementwise",
     "ge2e-softmax",
     "ge2e-contrast",
-    "softmax-classifier",
-    "cosface",
-    "subcenter-arcface",
-    "proxy-anchor",
+    *_PROXIES,
     "info-nce",
 )
 
@@ -410,6 +426,7 @@ class Recipe(_Part):
     batches: Batches
     augmentation: Augmentation = Augmentation()
     label_augmentation: Augmentation = Augmentation()
+    composition: Composition = Composition()
     sound: SoundAugmentation = SoundAugmentation()
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)]
     optimisation: Optimisation
@@ -452,6 +469,17 @@ class Recipe(_Part):
             raise ValueError("views are averaged on the sphere: expected a normalised network")
         if self.b and self.b.network.dimension != self.network.dimension:
             raise ValueError("both networks must have one dimension")
+        return self
+
+    @model_validator(mode="after")
+    def _composed_labels_are_of_pictures_and_new(self) -> Self:
+        if not self.composition.share:
+            return self
+        if self.b or not isinstance(self.input, ImageInput):
+            raise ValueError("composition is of labelled pictures: expected one image encoder")
+        for loss in self.losses:
+            if loss.kind in _PROXIES:
+                raise ValueError(f"composed labels are new each time: {loss.kind} has no proxy")
         return self
 
     @model_validator(mode="after")

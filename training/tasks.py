@@ -12,6 +12,7 @@ from models_store.manifest import AudioInput, ImageInput
 from models_store.preparation import Windows, together
 from training.audio_augmentation import sound_feed
 from training.augmentation import augment
+from training.composition import compose
 from training.datasets import LabelledSamples
 from training.losses import WeightedLosses
 from training.networks import untrained
@@ -82,37 +83,45 @@ def labelled_task(recipe: Recipe, samples: LabelledSamples, rank: int = 0) -> Ta
     )
     encoder = untrained(recipe)
     loss = WeightedLosses(recipe.losses, turns * identities, recipe.network.dimension)
-    inputs = _inputs(recipe, samples.inputs, samples.labels)
+    objective = LabelLoss(encoder, loss)
+    if pictures:
+        feed = _picture_feed(recipe, samples.inputs, labels)
+    else:
+        inputs = _inputs(recipe, samples.inputs, samples.labels)
+
+        def feed(rows: Rows) -> tuple[Tensor, ...]:
+            return torch.from_numpy(labels[rows]), *inputs(rows)
+
+    return Task(encoder, objective, batches, feed, lambda: loss.active, loss.folded)
+
+
+def _picture_feed(
+    recipe: Recipe, samples: Sequence[Windows], labels: Rows
+) -> Callable[[Rows], tuple[Tensor, ...]]:
+    """Return what gives labels and pictures for rows of a batch, composed and moved at random."""
+    pixels = torch.from_numpy(np.stack([image for (image,) in samples]))  # (n, c, h, w)
+    n, each_label = len(pixels), recipe.batches.samples
 
     def feed(rows: Rows) -> tuple[Tensor, ...]:
-        return torch.from_numpy(labels[rows]), *inputs(rows)
+        picked = torch.from_numpy(rows)
+        images, turns, of = compose(
+            pixels[picked % n],
+            picked // n,
+            torch.from_numpy(labels[rows]),
+            each_label,
+            recipe.composition,
+        )
+        moved = augment(images, turns, recipe.augmentation, recipe.label_augmentation, each_label)
+        return of, moved.contiguous(memory_format=torch.channels_last)
 
-    objective = LabelLoss(encoder, loss)
-    return Task(encoder, objective, batches, feed, lambda: loss.active, loss.folded)
+    return feed
 
 
 def _inputs(
     recipe: Recipe, samples: Sequence[Windows], labels: Rows
 ) -> Callable[[Rows], tuple[Tensor, ...]]:
-    """Return what gives the encoder's inputs for rows of a batch, moved at random."""
+    """Return what gives the encoder's inputs of sound or text for rows of a batch."""
     spec = recipe.input
-    if isinstance(spec, ImageInput):
-        pixels = torch.from_numpy(np.stack([image for (image,) in samples]))  # (n, c, h, w)
-        n = len(pixels)
-
-        def images(rows: Rows) -> tuple[Tensor, ...]:
-            picked = torch.from_numpy(rows)
-            moved = augment(
-                pixels[picked % n],
-                picked // n,
-                recipe.augmentation,
-                recipe.label_augmentation,
-                recipe.batches.samples,
-            )
-            return (moved.contiguous(memory_format=torch.channels_last),)
-
-        return images
-
     if isinstance(spec, AudioInput):
         return sound_feed(samples, labels, spec, recipe.sound)
 
