@@ -1,14 +1,15 @@
 """What deciding costs over searching, ratios first: python -m benchmarks.index --help.
 
-With `--large 1000000` the approximate search beside the exact one, with `--rivals` clustering
-beside scikit-learn's: each best of what it may be set to, by how well it does.
+With `--large 1000000` the approximate search beside the exact one. `--rivals` are FAISS's own
+indexes beside that, else scikit-learn's clusterings: each best of what it may be set to, by how
+well it does.
 """
 
 import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ RIVALS: dict[str, list[Callable[[], Any]]] = {
         for apart in (0.75, 0.85)
     ],
 }
+ENOUGH = 0.99  # of the ten nearest, which a gallery must find
+INDEXES: Mapping[str, Sequence[str]] = {
+    "IVF2048,SQ8": [f"nprobe={some}" for some in (16, 32, 64, 128)],
+    "IVF2048,PQ64x4fs,RFlat": [f"nprobe={some},k_factor_rf=30" for some in (16, 32, 64, 128)],
+    "IVF2048,RaBitQ,RFlat": [f"nprobe={some},k_factor_rf=100" for some in (16, 32, 64, 128)],
+    "HNSW16": [f"efSearch={some}" for some in (32, 64, 128, 256)],
+}
+"""FAISS's indexes of a million, and what each may be set to."""
+
 FAISS_METRIC = {
     "cosine": faiss.METRIC_INNER_PRODUCT,
     "l2": faiss.METRIC_L2,
@@ -54,12 +64,14 @@ def main() -> None:
     asked.add_argument("--metric", choices=["cosine", "l2", "l1"], default="cosine")
     asked.add_argument("--large", type=int, help="references, searched approximately")
     asked.add_argument("--spread", action="store_true", help="no identities among these")
-    asked.add_argument("--rivals", action="store_true", help="cluster by scikit-learn too")
+    asked.add_argument("--rivals", action="store_true", help="FAISS's indexes, or scikit-learn")
     asked.add_argument("--cluster", type=int, nargs="*", default=[2_000, 20_000], help="items")
     options = asked.parse_args()
     faiss.omp_set_num_threads(1)  # ratios that do not depend on how busy the other cores are
     if options.large:
         approximate(options.large, spread=options.spread)
+        if options.rivals:
+            indexes(options.large, spread=options.spread)
         return
     if options.references:
         searching(options.references, options.metric)
@@ -130,15 +142,7 @@ def approximate(count: int, *, spread: bool) -> None:
     """A gallery that has moved to lists, beside FAISS's exact search of the same rows."""
     gallery = ApproximateGallery(DIMENSION, "cosine", above=min(100_000, count - 1))
     before, known = resident(), []
-    shape = np.exp(-np.arange(DIMENSION) / 24)
-    for start in range(0, count, BLOCK):
-        rng = np.random.default_rng(start)
-        size = min(BLOCK, count - start)
-        rows = (
-            unit(rng.standard_normal((size, DIMENSION)) * shape)
-            if spread
-            else world(rng, size // SAMPLES, SAMPLES)
-        )
+    for start, rows in blocks(count, spread=spread):
         gallery.add([Reference(start + i, "") for i in range(len(rows))], rows)
         known.append(rows[:: max(1, len(rows) * count // BLOCK // 200)].copy())
     del rows
@@ -148,8 +152,7 @@ def approximate(count: int, *, spread: bool) -> None:
         f"{count} references × {DIMENSION}, one thread, lists after "
         f"{time.perf_counter() - started:.0f} s: {gallery.approximate}"
     )
-    probes = np.concatenate(known)[:200]
-    probes = unit(probes + 0.04 * np.random.default_rng(1).standard_normal(probes.shape))
+    probes = beside(np.concatenate(known)[:200])
     held = (resident() - before) / (count * DIMENSION * 4)
     print(f"{held:8.2f} × the bytes of the vectors in memory")
     exact = partial(gallery.search, k=10, exact=True)
@@ -166,6 +169,54 @@ def approximate(count: int, *, spread: bool) -> None:
     )
     removed = p50(lambda key: gallery.remove([key]), list(range(0, 2000, 10)))
     print(f"{removed * 1e3:19.3f} ms  to remove one", flush=True)
+
+
+def indexes(count: int, *, spread: bool) -> None:
+    """FAISS's indexes of the same rows, at the least effort that finds enough, or at the most."""
+    rows = np.concatenate([some for _, some in blocks(count, spread=spread)])
+    probes = beside(rows[:: len(rows) // 200][:200])
+    exact = faiss.IndexFlatIP(DIMENSION)
+    exact.add(rows)
+    right = exact.search(probes, 10)[1]
+    floor = p50(lambda probe: exact.search(probe, 10), probes[:40])
+    for name, settings in INDEXES.items():
+        index = faiss.index_factory(DIMENSION, name, faiss.METRIC_INNER_PRODUCT)
+        started = time.perf_counter()
+        index.train(rows[:: max(1, len(rows) // 100_000)])
+        index.add(rows)
+        built = time.perf_counter() - started
+        for setting in settings:
+            faiss.ParameterSpace().set_index_parameters(index, setting)  # type: ignore[arg-type]
+            found = index.search(probes, 10)[1]
+            recall = float(
+                np.mean([np.isin(a, b).mean() for a, b in zip(found, right, strict=True)])
+            )
+            if recall >= ENOUGH:
+                break
+        taken = p50(partial(index.search, k=10), probes)
+        held = faiss.serialize_index(index).nbytes / rows.nbytes
+        print(
+            f"{taken / floor:8.2f} × exact search {taken * 1e3:10.3f} ms  {name}, {setting}: "
+            f"{recall:.4f} of the ten nearest, {held:.2f} × the bytes, {built:.0f} s to build",
+            flush=True,
+        )
+
+
+def blocks(count: int, *, spread: bool) -> Iterator[tuple[int, Embeddings]]:
+    """Yield rows, each block with the number of its first; of identities, unless `spread`."""
+    shape = np.exp(-np.arange(DIMENSION) / 24)
+    for start in range(0, count, BLOCK):
+        rng = np.random.default_rng(start)
+        size = min(BLOCK, count - start)
+        if spread:
+            yield start, unit(rng.standard_normal((size, DIMENSION)) * shape)
+        else:
+            yield start, world(rng, size // SAMPLES, SAMPLES)
+
+
+def beside(rows: Embeddings) -> Embeddings:
+    """Return a probe near each row."""
+    return unit(rows + 0.04 * np.random.default_rng(1).standard_normal(rows.shape))
 
 
 def resident() -> int:

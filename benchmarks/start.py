@@ -2,9 +2,10 @@
 
 A gallery is written into an embedded store, as an import writes it. Then the store is started, the
 gallery read from it, stowed, and taken up from the snapshot, as the service does; both are asked
-the same. Then `python -m service` is started over that store, without the snapshot and with it,
-until it says that it is ready. Seconds are of the clock, and of one process's processor time: this
-one's, or the service's.
+the same. Then `python -m service` is started over that store, without the snapshot and with it:
+counted from the start of the process to the first 200 of `/health/ready`, what the store takes to
+read its own file apart. Seconds are of the clock, and of one process's processor time: this one's,
+or the service's; memory is the service's largest.
 """
 
 import argparse
@@ -106,9 +107,13 @@ async def _measure(folder: Path, comparator: Comparator, asked: argparse.Namespa
             return await Replica.load(store, state, comparator, new_index, executor, snapshots)
 
         worked = await _store_cpu(redis)
+        for name, value in (("log-slower-than", 1000), ("max-len", 100_000)):
+            await redis.read("CONFIG SET", f"slowlog-{name}", value)
         seconds, first = await _timed(load)
         seconds["store_cpu_s"] = await _store_cpu(redis) - worked
-        tell("without a snapshot", seconds)
+        calls = await redis.read("SLOWLOG GET", 100_000)
+        longest = max((call["duration"] for call in calls), default=0)
+        tell("without a snapshot", seconds, longest_call_ms=longest / 1000)
         before = _answers(first, asked)
 
         async def stow() -> None:
@@ -135,7 +140,8 @@ def _measure_service(folder: Path, store: str, tell: Callable[..., None]) -> Non
         ready = service.start().wait_ready(timeout=600)
         seconds = {"wall_s": time.perf_counter() - begun, "cpu_s": _cpu(ready)}
         with ready.client() as client:
-            tell(what, seconds, held=client.get("/galleries/large").json()["samples"])
+            held = client.get("/galleries/large").json()["samples"]
+        tell(what, seconds, held=held, peak_mib=_peak(ready))
         service.stop()
 
 
@@ -144,6 +150,13 @@ def _cpu(service: Service) -> float:
     assert service.process is not None
     times = Path(f"/proc/{service.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak(service: Service) -> int:
+    """Return the most memory that the service's own process has had, in MiB."""
+    assert service.process is not None
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 async def _timed(function: Callable[[], Awaitable[Any]]) -> tuple[dict[str, float], Any]:

@@ -1,6 +1,7 @@
 """Embeddings in, decisions out. NumPy and FAISS, nothing else."""
 
 from index.approximate_gallery import ApproximateGallery
+from index.boundary import Boundary, EnrolledTrial, Sides, StrangerTrial
 from index.calibration import calibrate
 from index.clustering import Cluster, Clustering, PurityLaw, leader, linkage
 from index.cohort import Cohort, Crowd, Source, TargetUnresolvable
@@ -45,6 +46,7 @@ __all__ = [
     "TARGETS",
     "ApproximateGallery",
     "BadEmbeddings",
+    "Boundary",
     "CandidateIdentity",
     "Cluster",
     "Clustering",
@@ -56,6 +58,7 @@ __all__ = [
     "Duplicate",
     "DuplicateKey",
     "Embeddings",
+    "EnrolledTrial",
     "Evidence",
     "FaissGallery",
     "Frozen",
@@ -90,7 +93,9 @@ __all__ = [
     "Rule",
     "Score",
     "Scores",
+    "Sides",
     "Source",
+    "StrangerTrial",
     "Strangers",
     "TargetUnresolvable",
     "Trials",

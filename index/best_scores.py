@@ -5,14 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from index.contenders import ROUNDING
 from index.frozen import FrozenBest
 from index.gallery import Embeddings
-from index.ranking import rank
+from index.ranking import DEPTH, rank
 from index.roster import Roster, Rule, Scores
 
 _BLOCK = 512  # identities scored at once, so that 400 probes' scores stay small
-_FEW = 16  # probes; for more it is faster to score everybody than to search one by one
-_ROUNDING = 2e-5  # granted to cosines in float32, over a few thousand dimensions
+_FEW = 16  # probes; for more it is faster to score everybody than to search one by one …
+_SOME = 128  # … and for so many, where the nearest has the best score
+_DEPTH = 8  # neighbours that tell who that is
 _NEAREST: tuple[Rule, ...] = ("max", "centroid")  # rules by which the nearest has the best score
 
 Rows = npt.NDArray[np.intp]
@@ -43,6 +45,10 @@ class BestScores:
         """Whose each probe is; None is a stranger's."""
         return self._owners
 
+    def nearest(self) -> list[tuple[str | None, float]]:
+        """Return who has each probe's best score, and that; None where there is nobody."""
+        return list(zip(self._holders, self._best.tolist(), strict=True))
+
     def admit(self, roster: Roster, probes: Embeddings, owners: Sequence[str | None]) -> None:
         """Take in more probes (m, d)."""
         start = len(self._owners)
@@ -51,7 +57,7 @@ class BestScores:
         self._best = np.concatenate([self._best, np.full(len(probes), -np.inf)])
         self._holders += [None] * len(probes)
         new = np.arange(start, len(self._owners))
-        if len(probes) <= _FEW:
+        if len(probes) <= (_SOME if self._rule in _NEAREST else _FEW):
             self._search(roster, new.tolist())
         elif self._rule in _NEAREST and roster.references.metric == "cosine":
             self._score_the_nearest(roster, new)
@@ -92,6 +98,7 @@ class BestScores:
     def _follow_block(self, roster: Roster, changed: Sequence[str], probes: Rows) -> None:
         """Take in that identities have changed, for those probes."""
         column: dict[str | None, int] = {identity: j for j, identity in enumerate(changed)}
+        probes = self._concerned(roster, column, probes)
         scores = np.full((len(probes), len(changed)), -np.inf)
         if here := [j for j, identity in enumerate(changed) if identity in roster]:
             identities = [changed[j] for j in here]
@@ -110,34 +117,36 @@ class BestScores:
                 fallen.append(i)
         self._search(roster, fallen)
 
-    def _score_the_nearest(self, roster: Roster, probes: Rows) -> None:
-        """Score, for each new probe, those blocks alone that somebody may be in who is nearest.
+    def _concerned(self, roster: Roster, changed: Mapping[str | None, int], probes: Rows) -> Rows:
+        """Return which of those probes may get another best score, told in float32.
 
-        That is told in float32, which is some ten times as fast.
+        No rule scores an identity above its nearest sample.
         """
-        blocks = _blocks(roster.identities)
-        if not blocks:
-            return
-        closest = np.stack([self._closest(roster, block, probes) for block in blocks])
-        likely = closest >= closest.max(axis=0) - _ROUNDING
-        for block, here in zip(blocks, likely, strict=True):
-            if here.any():
-                self._follow_block(roster, block, probes[here])
+        if roster.references.metric != "cosine" or len(probes) <= _FEW:
+            return probes
+        here = [identity for identity in changed if identity is not None and identity in roster]
+        may = np.array([self._holders[i] in changed for i in probes.tolist()], bool)
+        if here:
+            rows, _ = roster.rows(here, self._rule)
+            close = (self._probes[probes] @ rows.T).max(axis=1)
+            may |= roster.score_at(np.maximum(1 - close - ROUNDING, 0)) >= self._best[probes]
+        concerned: Rows = probes[may]
+        return concerned
 
-    def _closest(self, roster: Roster, block: Sequence[str], probes: Rows) -> Embeddings:
-        """Return about how close anybody of these comes to each probe, but for its owner (p,)."""
-        rows, counts = roster.rows(block, self._rule)
-        close: Embeddings = self._probes[probes] @ rows.T
-        column: dict[str | None, int] = {identity: j for j, identity in enumerate(block)}
-        ends = np.cumsum(counts)
-        for row, i in enumerate(probes.tolist()):
-            if (j := column.get(self._owners[i])) is not None:
-                close[row, ends[j] - counts[j] : ends[j]] = -np.inf
-        closest: Embeddings = close.max(axis=1)
-        return closest
+    def _score_the_nearest(self, roster: Roster, probes: Rows) -> None:
+        """Score, for each new probe, those identities alone that may be nearest to it."""
+        gallery = roster.centroids if self._rule == "centroid" else roster.references
+        barred = [roster.keys_of(self._owners[i], self._rule) for i in probes.tolist()]
+        for some, keys in gallery.contenders(self._probes[probes], barred):
+            identities = list(dict.fromkeys(roster.owner[key] for key in keys.tolist()))
+            for block in _blocks(identities):
+                self._follow_block(roster, block, probes[some])
 
     def _search(self, roster: Roster, rows: list[int]) -> None:
-        rankings = rank(roster, self._probes[rows], self._rule, 2, exact=True) if rows else []
+        if not rows:
+            return
+        probes, depth = self._probes[rows], _DEPTH if self._rule in _NEAREST else DEPTH
+        rankings = rank(roster, probes, self._rule, 2, depth=depth, exact=True)
         for i, ranking in zip(rows, rankings, strict=True):
             best = next((each for each in ranking if each.identity != self._owners[i]), None)
             self._best[i] = best.score if best else -np.inf

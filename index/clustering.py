@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 from scipy.special import expit
 
 from index.cohort import TargetUnresolvable
@@ -72,8 +71,9 @@ class Tree:
     def cut(self, threshold: float) -> Labels:
         """Return the cluster of each input (n,) if merges of this score or more are made."""
         made = self.merges[self.scores >= threshold]
-        graph = coo_array((np.ones(len(made)), made.T), shape=(self.size, self.size))
-        labels: Labels = connected_components(graph, directed=False)[1].astype(np.int64)
+        graph = scipy.sparse.coo_array((np.ones(len(made)), made.T), shape=(self.size, self.size))
+        _, parts = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        labels: Labels = parts.astype(np.int64)
         return labels[self.items]
 
 

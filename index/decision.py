@@ -38,7 +38,8 @@ class Evidence:
     To the bundle's strangers are added, from 10 identities on, as many of the gallery's own as
     `own_trials` says, each searched against all others: strangers akin to the gallery. By
     `kinship`, in log odds, the bundle's strangers were raised to score as those do. The
-    `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled.
+    `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled. So
+    does the `fnir_interval`, of the identities' own samples left out, of which it takes 10.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class Evidence:
     own_trials: int
     fpir_interval: tuple[float, float] | None
     kinship: float = 0.0
+    fnir_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

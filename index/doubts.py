@@ -1,14 +1,16 @@
 """What is odd about samples that are about to be enrolled: whose they seem to be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from index.gallery import Embeddings
-from index.roster import Scores
+from index.ranking import rank
+from index.roster import Roster, Rule, Scores
 
 Doubt = Literal["another", "unlike"]
 """`another`: the sample would be named as another identity. `unlike`: too many strangers come as
@@ -21,6 +23,12 @@ TARGET_FPIR = 0.05
 
 MOST_KNOWN = 64
 """How many of an identity's samples a new one is compared to, the newest."""
+
+_FEW = 16  # samples that are ranked at once, before most of more are ruled out
+_DEPTH = 8  # neighbours that tell who is first, where the nearest is
+
+ROUNDING = 2e-5
+"""Granted to cosines in float32, over a few thousand dimensions."""
 
 UNLIKE = 0.05
 """The share of strangers who may come as near to an identity as a sample of its own does."""
@@ -73,3 +81,85 @@ def unlikeness(
     known = np.ones((len(samples), len(references)), bool)
     known[np.arange(len(samples)), len(enrolled) + np.arange(len(samples))] = False
     return shares_as_near(score(samples, references), score(strangers, references), known)
+
+
+def unlike_each(
+    roster: Roster, strangers: Embeddings, identities: Sequence[str], samples: Embeddings
+) -> list[int]:
+    """Return which samples (n, d) are as unlike those of their identity as strangers (m, d) are.
+
+    Each is enrolled alone, so known of an identity is what is enrolled. Most are told in float32,
+    all at once.
+    """
+    here = [i for i, identity in enumerate(identities) if identity in roster]
+    each_once = dict.fromkeys(identities[i] for i in here)
+    owners = {identity: j for j, identity in enumerate(each_once)}
+    if not owners:
+        return []
+    newest = [roster.keys[identity][-MOST_KNOWN:] for identity in owners]
+    known = roster.embeddings(list(chain.from_iterable(newest)))
+    ends = np.cumsum(list(map(len, newest)))
+    of = np.array([owners[identities[i]] for i in here])
+    own = [known[ends[j] - len(newest[j]) : ends[j]] for j in of.tolist()]
+    if roster.references.metric == "cosine":
+        best = np.array([(rows @ samples[i]).max() for i, rows in zip(here, own, strict=True)])
+        starts = ends - list(map(len, newest))
+        theirs = np.maximum.reduceat(strangers @ known.T, starts, axis=1)
+        surely, perhaps = _as_near(roster, best, roster.score_at(1 - theirs)[:, of])
+    else:
+        surely, perhaps = np.zeros(len(here), bool), np.ones(len(here), bool)
+    for row in np.flatnonzero(perhaps & ~surely).tolist():
+        share = unlikeness(samples[here[row]][None], own[row], strangers, roster.score)[0]
+        surely[row] = share > UNLIKE
+    return [here[row] for row in np.flatnonzero(surely).tolist()]
+
+
+def _as_near(
+    roster: Roster, best: Embeddings, theirs: Scores
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which of n cosines (n,) too many of m strangers (m, n) reach for sure, and perhaps.
+
+    Rounding is granted to the cosines and to those behind the strangers' scores.
+    """
+    shares = [
+        (1 + (theirs >= roster.score_at(1 - (best + by))).sum(axis=0)) / (1 + len(theirs))
+        for by in (2 * ROUNDING, -2 * ROUNDING)
+    ]
+    return shares[0] > UNLIKE, shares[1] > UNLIKE
+
+
+def taken_for_others(
+    roster: Roster, rule: Rule, threshold: float, identities: Sequence[str], samples: Embeddings
+) -> list[int]:
+    """Return which samples (n, d) would be named as another than their identity.
+
+    Of many, most are ruled out before, in float32.
+    """
+    rows = list(range(len(samples)))
+    if len(rows) > _FEW and roster.references.metric == "cosine":
+        rows = _near_others(roster, rule, threshold, identities, samples)
+    firsts = [ranking[0] for ranking in rank(roster, samples[rows], rule, 1, depth=_DEPTH)]
+    return [
+        row
+        for row, first in zip(rows, firsts, strict=True)
+        if first.score >= threshold and first.identity != identities[row]
+    ]
+
+
+def _near_others(
+    roster: Roster, rule: Rule, threshold: float, identities: Sequence[str], samples: Embeddings
+) -> list[int]:
+    """Return to which samples somebody else may score a threshold at least.
+
+    No rule scores an identity above its nearest row.
+    """
+    everybody = roster.identities
+    rows, counts = roster.rows(everybody, rule)
+    ends = np.cumsum(counts)
+    place = {identity: j for j, identity in enumerate(everybody)}
+    close = samples @ rows.T
+    for row, identity in enumerate(identities):
+        if (j := place.get(identity)) is not None:
+            close[row, ends[j] - counts[j] : ends[j]] = -1
+    nearest = np.maximum(1 - close.max(axis=1) - ROUNDING, 0)
+    return [int(row) for row in np.flatnonzero(roster.score_at(nearest) >= threshold)]

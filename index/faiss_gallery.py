@@ -6,14 +6,18 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from index.contenders import contenders
 from index.gallery import (
+    DuplicateKey,
     Embeddings,
+    Keys,
     Metric,
     Neighbours,
     Reference,
     UnknownKey,
     checked,
     checked_keys,
+    demand_one_each,
     distances,
 )
 from index.readers_writer import ReadersWriterLock
@@ -60,6 +64,21 @@ class FaissGallery:
             self._row.put(keys, start)
             self._written(len(keys))
 
+    def fill(self, keys: Keys, embeddings: Embeddings) -> None:
+        """Take embeddings under the first keys, all at once; what can be written to, as it is."""
+        rows = checked(embeddings, self.dimension, self.metric)
+        demand_one_each(keys, rows)
+        with self._lock.writing():
+            if len(self._row):
+                raise DuplicateKey("other keys are already enrolled")
+            try:
+                self._row.fill(keys)
+            except ValueError as twice:
+                raise DuplicateKey(str(twice)) from None
+            self._embeddings = rows if rows.flags.writeable else rows.copy()
+            self._keys = keys.astype(np.int64)
+            self._written(len(keys))
+
     def remove(self, keys: Sequence[int]) -> None:
         """Drop these references."""
         with self._lock.writing():
@@ -79,6 +98,15 @@ class FaissGallery:
         asked = checked(probes, self.dimension, self.metric)
         with self._lock.reading():
             return self._nearest(asked, min(k, len(self._row)), exact=exact)
+
+    def contenders(
+        self, probes: Embeddings, barred: Sequence[Sequence[int]]
+    ) -> list[tuple[Keys, Keys]]:
+        """Return which references may be nearest to which probes."""
+        with self._lock.reading():
+            held = self._embeddings[: len(self._row)]
+            found = contenders(probes, held, list(map(self._rows_of, barred)))
+            return [(some, self._keys[rows]) for some, rows in found]
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
         """Return the stored embeddings in the order asked."""

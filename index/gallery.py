@@ -6,9 +6,10 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
+import scipy  # its parts are loaded when first used: all at once take half a second of a start
 
 Embeddings = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.int64]
 Metric = Literal["cosine", "l2", "l1"]
 
 UNIT_TOLERANCE = 1e-3  # what a norm may differ from 1 by and still count as a unit vector
@@ -55,6 +56,12 @@ class Gallery(Protocol):
     def add(self, references: Sequence[Reference], embeddings: Embeddings) -> None:
         """Take embeddings (n, d) under new keys, or raise DuplicateKey or a BadEmbeddings."""
 
+    def fill(self, keys: Keys, embeddings: Embeddings) -> None:
+        """Take embeddings (n, d) under keys (n,) where there are none yet, or raise as `add`.
+
+        An array that can be written to is taken over, not copied: it is the gallery's from now on.
+        """
+
     def remove(self, keys: Sequence[int]) -> None:
         """Drop these references, or raise UnknownKey."""
 
@@ -63,6 +70,14 @@ class Gallery(Protocol):
 
         Each distance is exact. With `exact` so is who is found; else a large gallery may miss a
         few of the k, at most one in a hundred of ten.
+        """
+
+    def contenders(
+        self, probes: Embeddings, barred: Sequence[Sequence[int]]
+    ) -> list[tuple[Keys, Keys]]:
+        """Return rows of probes (p,) and keys (r,) that may be nearest to one of them, by cosine.
+
+        The nearest of each probe (n, d), but for the keys barred for it, is in a pair with it.
         """
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
@@ -107,7 +122,8 @@ def distances(probes: Embeddings, references: Embeddings, metric: Metric) -> Emb
         close: Embeddings = (a @ b.T).astype(np.float32)
         apart: Embeddings = np.maximum(np.float32(1) - close, np.float32(0))
         return apart
-    far: Embeddings = cdist(a, b, "euclidean" if metric == "l2" else "cityblock")
+    name = "euclidean" if metric == "l2" else "cityblock"
+    far: Embeddings = scipy.spatial.distance.cdist(a, b, name)
     return far.astype(np.float32)
 
 
@@ -139,6 +155,12 @@ def checked_keys(
         twice = next(key for i, key in enumerate(keys) if key in known or key in keys[:i])
         raise DuplicateKey(f"key {twice} is already enrolled")
     return keys
+
+
+def demand_one_each(keys: Keys, embeddings: Embeddings) -> None:
+    """Raise unless there is one key for each embedding."""
+    if len(keys) != len(embeddings):
+        raise DimensionMismatch(f"{len(keys)} keys came with {len(embeddings)} embeddings")
 
 
 class SupportsContains(Protocol):

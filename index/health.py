@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, false_discovery_control
+import scipy
 
 from index.faiss_gallery import FaissGallery
 from index.gallery import Embeddings, Metric, Reference, checked
@@ -342,8 +342,8 @@ class _Check:
     def _hubs(self, nearest: Codes, far: Embeddings) -> tuple[Hub, ...]:
         count = len(self.names)
         times = np.bincount(nearest, minlength=count)
-        chance = binom.sf(times - 1, count - 1, 1 / (count - 1))
-        q_values = false_discovery_control(chance)
+        chance = scipy.stats.binom.sf(times - 1, count - 1, 1 / (count - 1))
+        q_values = scipy.stats.false_discovery_control(chance)
         score = self.score(far.astype(np.float64))
         found = []
         for i in np.flatnonzero(q_values <= FALSE_DISCOVERIES):
@@ -364,7 +364,8 @@ class _Check:
         count = np.bincount(self.codes, missed, minlength=len(self.names))
         able = np.flatnonzero(sets.sizes >= 2)
         usual = missed[sets.sizes[self.codes] >= 2].mean()
-        q_values = false_discovery_control(binom.sf(count[able] - 1, sets.sizes[able], usual))
+        chance = scipy.stats.binom.sf(count[able] - 1, sets.sizes[able], usual)
+        q_values = scipy.stats.false_discovery_control(chance)
         score = self.score(sets.own)
         found = []
         for i, q_value in zip(able, q_values, strict=True):

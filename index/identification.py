@@ -1,24 +1,32 @@
 """Who is it? A gallery with all that its answers rest on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from index.best_scores import BestScores
+from index.boundary import Boundary, Sides, enrolled_trials, stranger_trials
 from index.canaries import judge_apart
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.decision import Evidence, Identification, Outcome, Terms, decide
-from index.doubts import MOST_KNOWN, Doubts, unlikeness
+from index.doubts import (
+    MOST_KNOWN,
+    Doubt,
+    Doubts,
+    taken_for_others,
+    unlike_each,
+    unlikeness,
+)
 from index.doubts import TARGET_FPIR as DOUBTFUL_FPIR
 from index.frozen import Frozen, FrozenSearch
 from index.fusion import CHOICES, ENOUGH, clearly_best
 from index.gallery import Embeddings, Gallery, Reference, UnknownKey, checked
 from index.kinship import judging
 from index.leave_one_out import TRIALS, LeaveOneOut
-from index.miss_rate import GenuineScores, expected_fnir
+from index.miss_rate import GenuineScores, expected_fnir, fnir_interval
 from index.mistakable import LeftOut, left_out
 from index.operating_curve import CurvePoint, OperatingCurve
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
@@ -29,6 +37,9 @@ from index.roster import Roster, Rule, Score
 
 DEFAULT_TARGET_FPIR = 0.05
 _FEWEST_STRANGERS = 20  # that tell what strangers reach in a gallery
+_FEW = 64  # identities whose change the evidence follows at once
+# The others it may be behind by until somebody asks: so many, or one in so many of all there are.
+_MOST_BEHIND, _OF_WHICH = 4096, 8
 _MOST_SETTLED = 64  # ways to ask that are remembered until the next change
 
 Measured = tuple[PosteriorModel | None, GenuineScores | None]
@@ -79,6 +90,8 @@ class Identifier:
         self._searches: dict[Rule, tuple[BestScores, LeaveOneOut]] = {}
         self._settled: dict[tuple[Rule, float | None, float | None], Terms] = {}
         self._rejections: dict[str, Embeddings] = {}
+        self._doubtful_at: tuple[Rule, float] | None = None  # None: to be looked up
+        self._behind: dict[str, None] = {}  # who has changed since the evidence followed
         self._lock = ReadersWriterLock()
 
     @property
@@ -91,8 +104,7 @@ class Identifier:
 
         Nobody is where references are not compared with each other, or the identity has none.
         """
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             keys = self._roster.keys.get(identity, [])[-MOST_KNOWN:]
             if not self._trials or not keys:
                 return []
@@ -150,7 +162,7 @@ class Identifier:
         """Decide by this rule from now on; with `choosing`, by the one that misses fewest."""
         with self._lock.writing():
             self._rule, self._choosing = rule, choosing and bool(self._trials)
-            self._chosen = None
+            self._chosen = self._doubtful_at = None
         self.prepare()
 
     def reject(self, rejections: Mapping[str, Embeddings]) -> None:
@@ -183,7 +195,7 @@ class Identifier:
             self._strangers = (strangers, source)
             self._groups = cohort_groups
             self._measure_likeness(strangers)
-            self._chosen = None
+            self._chosen = self._doubtful_at = None
             self._settled.clear()
             if measured is not None:
                 calibrated = next(iter(self._calibrated.values()), (None, None))
@@ -200,7 +212,7 @@ class Identifier:
 
     def freeze(self) -> Frozen:
         """Return all that is held, as arrays that no later change touches."""
-        with self._lock.reading():
+        with self._level(search=False):
             roster = self._roster
             identities = roster.identities
             rows = {identity: row for row, identity in enumerate(identities)}
@@ -218,15 +230,14 @@ class Identifier:
             )
 
     def thaw(self, frozen: Frozen, *, searched: bool) -> None:
-        """Take up what `freeze` gave where nobody is enrolled yet.
+        """Take up what `freeze` gave where nobody is enrolled yet; of arrays see `Gallery.fill`.
 
         With `searched` also what was found by searching: only for the same strangers, compared in
         the same way.
         """
         with self._lock.writing():
             self._settled.clear()
-            counts, keys = frozen.counts.tolist(), frozen.keys.tolist()
-            self._roster.fill(frozen.identities, counts, keys, frozen.embeddings)
+            self._roster.fill(frozen.identities, frozen.counts, frozen.keys, frozen.embeddings)
             if not searched:
                 return
             if frozen.centroids is not None:
@@ -267,8 +278,7 @@ class Identifier:
         if target_fpir is None and threshold is None:
             target_fpir = DEFAULT_TARGET_FPIR
         probes = self._checked(probes)
-        self.prepare(rule)
-        with self._lock.reading():
+        with self._level(rule):
             rule = rule or self._deciding()
             terms = self._terms(rule, target_fpir, threshold)
             model = None if terms.posterior_reason else self._worth(rule)[0]
@@ -294,7 +304,8 @@ class Identifier:
         another, shares = np.zeros(len(samples), bool), np.full(len(samples), np.nan)
         if not self._trials:
             return Doubts(another, shares)
-        self.prepare()
+        if not self._searched():
+            self.prepare()
         with self._lock.reading(), suppress(TargetUnresolvable):
             for row, best in enumerate(self._named(samples, DOUBTFUL_FPIR)):
                 another[row] = best not in (None, identity)
@@ -304,6 +315,43 @@ class Identifier:
                 enrolled = self._roster.embeddings(keys)
                 shares = unlikeness(samples, enrolled, self._strangers[0], self._roster.score)
         return Doubts(another, shares)
+
+    def doubts_of_each(
+        self, identities: Sequence[str], samples: Embeddings, *, others: bool = True
+    ) -> list[Doubt | None]:
+        """Say what is odd about samples (n, d), each about to be enrolled under an identity alone.
+
+        Unless `others` are looked for whom it would be named as, that is only whether it is like
+        its own. The evidence may be a few changes behind.
+        """
+        samples = self._checked(samples)
+        doubts: list[Doubt | None] = [None] * len(samples)
+        if not self._trials:
+            return doubts
+        if others and not self._searched():
+            self.prepare()
+        with self._lock.reading():
+            if len(self._strangers[0]) >= _FEWEST_STRANGERS:
+                for i in unlike_each(self._roster, self._strangers[0], identities, samples):
+                    doubts[i] = "unlike"
+            if others and len(self._roster) and (terms := self._doubtful()):
+                for i in taken_for_others(self._roster, *terms, identities, samples):
+                    doubts[i] = "another"
+        return doubts
+
+    def _doubtful(self) -> tuple[Rule, float] | None:
+        """Return by which rule and from which score a sample is taken for another's, if any.
+
+        It is the same until the evidence is level again.
+        """
+        if self._doubtful_at is None:
+            rule = self._deciding()
+            cohort, _, _ = self._cohort(*self._searches[_evidence_rule(rule)])
+            try:
+                self._doubtful_at = rule, cohort.threshold(DOUBTFUL_FPIR)
+            except TargetUnresolvable:
+                return None
+        return self._doubtful_at
 
     def _named(self, probes: Embeddings, target_fpir: float) -> list[str | None]:
         """Return whom each probe (n, d) would be named as, or raise TargetUnresolvable."""
@@ -317,8 +365,7 @@ class Identifier:
 
     def threshold(self, target_fpir: float) -> float | None:
         """Return the score that a match needs now; None if nobody is enrolled or it is unknown."""
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             try:
                 return self._terms(self._deciding(), target_fpir, None).threshold
             except TargetUnresolvable:
@@ -326,8 +373,7 @@ class Identifier:
 
     def deciding(self) -> Rule:
         """Return the rule that decides now, where none is asked for."""
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             return self._deciding()
 
     def left_out(self, keys: Sequence[int], threshold: float) -> list[LeftOut] | None:
@@ -337,8 +383,7 @@ class Identifier:
         """
         if not self._trials:
             return None
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             if unknown := [key for key in keys if key not in self._roster.owner]:
                 raise UnknownKey(f"key {unknown[0]} is not enrolled")
             return left_out(self._roster, keys, _evidence_rule(self._deciding()), threshold)
@@ -351,8 +396,7 @@ class Identifier:
         named. Raises TargetUnresolvable where all the evidence does not resolve it.
         """
         strangers = self._checked(strangers)
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             rule = self._deciding()
             terms = self._terms(rule, target_fpir, None)
             searched, own = self._searches[_evidence_rule(rule)]
@@ -369,15 +413,13 @@ class Identifier:
 
     def tried(self) -> Embeddings:
         """Return the samples (T, d) that the gallery is tried with, one of an identity."""
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             own = self._searches[_evidence_rule(self._deciding())][1]
             return self._roster.embeddings(own.held_out)
 
     def operating_curve(self, targets: Iterable[float]) -> OperatingCurve:
         """Return what identifying at each of these targets would rest on and cost now."""
-        self.prepare()
-        with self._lock.reading():
+        with self._level():
             rule = self._deciding()
             strangers, own = self._searches[_evidence_rule(rule)]
             cohort, trials, raised = self._cohort(strangers, own)
@@ -386,6 +428,7 @@ class Identifier:
                 self._strangers[1],
                 len(strangers.values),
                 trials,
+                own.genuine,
                 raised,
                 cohort.resolvable_from,
                 tuple(
@@ -394,6 +437,26 @@ class Identifier:
                     else CurvePoint.unresolved(target)
                     for target in sorted(set(targets))
                 ),
+            )
+
+    def boundary(self, target_fpir: float, most: int) -> Boundary:
+        """Return who comes nearest to the threshold of a target now, `most` on either side of it.
+
+        Those are the trials that the threshold and its rates rest on. Raises TargetUnresolvable.
+        """
+        with self._level():
+            rule = self._deciding()
+            terms = self._terms(rule, target_fpir, None)
+            strangers, own = self._searches[_evidence_rule(rule)]
+            at = np.inf if terms.threshold is None else terms.threshold
+            counted = own if terms.evidence.own_trials else None
+            return Boundary(
+                rule,
+                target_fpir,
+                terms.threshold,
+                self._strangers[1],
+                Sides.of(enrolled_trials(own, at), at, most),
+                Sides.of(stranger_trials(strangers, counted, at), at, most),
             )
 
     def _checked(self, embeddings: Embeddings) -> Embeddings:
@@ -482,7 +545,7 @@ class Identifier:
             return Terms(rule, cohort, None, target_fpir, "empty-gallery", why_not, evidence)
         if threshold is None:
             threshold = cohort.threshold(target_fpir or DEFAULT_TARGET_FPIR)
-        missed = expected_fnir(
+        told_by = (
             self._worth(rule)[1],
             own.misses(threshold),
             rule,
@@ -490,7 +553,9 @@ class Identifier:
             strangers.values,
             self._roster.sizes,
         )
-        evidence = Evidence(source, len(strangers.values), trials, interval, raised)
+        missed = expected_fnir(*told_by)
+        between = fnir_interval(missed, *told_by)
+        evidence = Evidence(source, len(strangers.values), trials, interval, raised, between)
         return Terms(rule, cohort, threshold, target_fpir, missed, why_not, evidence)
 
     def prepare(self, rule: Rule | None = None) -> None:
@@ -499,10 +564,32 @@ class Identifier:
         Without a rule, it is done for all that the gallery's own is chosen from. The first
         identification by a rule does so too, and waits: seconds at 100,000 references.
         """
-        if all(_evidence_rule(each) in self._searches for each in self._needed(rule)):
+        if not self._behind and self._searched(rule):
             return
         with self._lock.writing():
+            self._catch_up()
             self._search(rule)
+
+    def _searched(self, rule: Rule | None = None) -> bool:
+        """Whether the strangers were searched by all rules that are needed, now or before."""
+        return all(_evidence_rule(each) in self._searches for each in self._needed(rule))
+
+    @contextmanager
+    def _level(self, rule: Rule | None = None, *, search: bool = True) -> Iterator[None]:
+        """Hold the lock for reading, with all evidence level with who is enrolled.
+
+        Without `search` that is the evidence which there is already.
+        """
+        while True:
+            if search:
+                self.prepare(rule)
+            elif self._behind:
+                with self._lock.writing():
+                    self._catch_up()
+            with self._lock.reading():
+                if not self._behind:
+                    yield
+                    return
 
     def _needed(self, rule: Rule | None) -> tuple[Rule, ...]:
         if rule is not None:
@@ -550,7 +637,23 @@ class Identifier:
         return best
 
     def _follow(self, changed: list[str]) -> None:
+        """Note who has changed; where these are few, or many by now, let the evidence follow."""
         self._chosen = None
+        self._settled.clear()
+        if not self._searches:
+            return
+        self._behind.update(dict.fromkeys(changed))
+        most = min(_MOST_BEHIND, len(self._roster) // _OF_WHICH)
+        if len(changed) <= _FEW or len(self._behind) > most:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Let the evidence follow all who have changed."""
+        changed = list(self._behind)
+        self._behind.clear()
+        if not changed:
+            return
+        self._chosen = self._doubtful_at = None
         self._settled.clear()
         for strangers, own in self._searches.values():
             strangers.follow(self._roster, changed)

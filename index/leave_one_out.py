@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from zlib import crc32
 
@@ -14,6 +15,20 @@ from index.roster import Roster, Rule, Scores
 
 TRIALS = 400
 ENOUGH_STRANGERS = 10  # fewer trials than this say too little of whom strangers come close to
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A sample held out, under its key: what its own identity reaches by others, if it has any.
+
+    `rival` is who of all others comes closest, if there is anybody.
+    """
+
+    identity: str
+    key: int
+    own: float | None
+    rival: str | None
+    rival_score: float | None
 
 
 class LeaveOneOut:
@@ -46,9 +61,25 @@ class LeaveOneOut:
         return self._others.values if len(self._sample) >= self._enough_strangers else np.empty(0)
 
     @property
+    def genuine(self) -> int:
+        """How many of the trials are of identities that have a second sample to be known by."""
+        return len(self._own)
+
+    @property
     def held_out(self) -> list[int]:
         """The keys of the samples that are tried, one of an identity, in rising order."""
         return sorted(self._sample.values())
+
+    def tried(self) -> list[Tried]:
+        """Return every trial, in the order of the samples' keys."""
+        others = zip(self._others.owners, self._others.nearest(), strict=True)
+        found = []
+        for identity, (rival, score) in others:
+            assert identity is not None  # noqa: S101 - whoever is tried is enrolled
+            own, _ = self._own.get(identity, (None, 0))
+            rival_score = None if rival is None else score
+            found.append(Tried(identity, self._sample[identity], own, rival, rival_score))
+        return sorted(found, key=lambda each: each.key)
 
     def missed(self, threshold: float) -> dict[str, bool]:
         """Return of each identity tried, and having a second sample, whether it would be missed.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.special import betaincinv
 
 from index.roster import Rule, Scores
 
@@ -20,6 +21,7 @@ MissReason = Literal[
 ENOUGH = 50  # own trials that speak for themselves
 _FEWEST = 10  # own trials that say anything at all
 _FEWEST_IDENTITIES = 10
+_INTERVAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,19 @@ class OwnMisses:
 
     def __len__(self) -> int:
         return sum(self.sizes.values())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the true share lies in 95 % of cases, each identity counting once.
+
+        It is exact for a binomial share (Clopper and Pearson, Biometrika 26, 1934), and wider than
+        need be where some identities are missed more easily than others, as they are.
+        """
+        count = len(self)
+        missed = round(self.share * count)
+        low = betaincinv(missed, count - missed + 1, _INTERVAL[0]) if missed else 0.0
+        high = betaincinv(missed + 1, count - missed, _INTERVAL[1]) if missed < count else 1.0
+        return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,31 @@ def expected_fnir(
         return told
     departure = min(1.0, tried / ENOUGH) * (own.share - of_trials)
     return min(1.0, max(0.0, told + departure))
+
+
+def fnir_interval(
+    expected: float | MissReason,
+    genuine: GenuineScores | None,
+    own: OwnMisses | None,
+    rule: Rule,
+    threshold: float,
+    strangers: Scores,
+    sizes: Mapping[int, int],
+) -> tuple[float, float] | None:
+    """Return where the true FNIR lies in 95 % of galleries, or None where nothing tells.
+
+    It rests on the gallery's own trials alone, of which 10 at least are needed: one sample held
+    out of each identity that has another. As the `expected` rate is, it is moved by what the
+    comparator's genuine scores say that the sample held out is worth; and it is widened to hold
+    that rate, into which these scores come as well.
+    """
+    if isinstance(expected, str) or own is None or len(own) < _FEWEST:
+        return None
+    told = genuine.miss_rate(rule, threshold, strangers, sizes) if genuine else None
+    of_trials = genuine.miss_rate(rule, threshold, strangers, own.sizes) if genuine else None
+    moved = 0.0 if told is None or of_trials is None else told - of_trials
+    low, high = own.interval
+    return min(max(0.0, low + moved), expected), max(min(1.0, high + moved), expected)
 
 
 def _share_below(scores: Scores, to_beat: Scores) -> float:

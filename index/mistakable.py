@@ -31,14 +31,18 @@ def left_out(roster: Roster, keys: Sequence[int], rule: Rule, threshold: float) 
     for key, ranking in zip(keys, rankings, strict=True):
         identity = roster.owner[key]
         own = roster.own_score(identity, rule, key)
-        other = max((each.score for each in ranking if each.identity != identity), default=-1.0)
-        if own is not None and own >= max(threshold, other):
-            found.append("own")
-        elif other >= threshold:
-            found.append("another")
-        else:
-            found.append("alone" if own is None else "unknown")
+        other = max((each.score for each in ranking if each.identity != identity), default=None)
+        found.append(named_left_out(own, other, threshold))
     return found
+
+
+def named_left_out(own: float | None, other: float | None, threshold: float) -> LeftOut:
+    """Return what a sample is named as whose own identity scores so, and the best other."""
+    if own is not None and own >= threshold and (other is None or own >= other):
+        return "own"
+    if other is not None and other >= threshold:
+        return "another"
+    return "alone" if own is None else "unknown"
 
 
 def links(

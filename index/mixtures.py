@@ -1,9 +1,8 @@
 """How probable it is that a name is wrong, and that two identities are one."""
 
 import numpy as np
-from scipy.optimize import brentq, minimize, minimize_scalar
+import scipy
 from scipy.special import expit
-from scipy.stats import norm
 
 from index.roster import Scores
 
@@ -34,7 +33,8 @@ def label_noise(margins: Scores, others: int) -> tuple[float, Scores]:
     grid = np.linspace(-2, 6, 25) - np.log(max(float(np.std(margins)), 1e-9))
     best = int(np.argmin([surprise(each) for each in grid.tolist()]))
     bounds = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    right, wrong = named(minimize_scalar(surprise, bounds=bounds, method="bounded").x)
+    least = scipy.optimize.minimize_scalar(surprise, bounds=bounds, method="bounded")
+    right, wrong = named(least.x)
     noise = _share(right, wrong)
     return noise, noise * wrong / ((1 - noise) * right + noise * wrong)
 
@@ -55,6 +55,7 @@ def one_thing(pairs: Scores, least: float) -> Scores:
     looked_at = np.sort(pairs[pairs > least])
     if not len(looked_at):
         return np.zeros(len(pairs))
+    norm = scipy.stats.norm
     one = norm.logpdf(looked_at) - norm.logsf(least)
 
     def others(before: float, spread: float) -> Scores:
@@ -69,7 +70,7 @@ def one_thing(pairs: Scores, least: float) -> Scores:
         return float(np.logaddexp(0, -odds) - told.sum())
 
     starts = [(before, spread, -3.0) for before in (-2.0, 1.0) for spread in (0.0, 1.0)]
-    found = [minimize(surprise, each, bounds=_BOUNDS) for each in starts]
+    found = [scipy.optimize.minimize(surprise, each, bounds=_BOUNDS) for each in starts]
     before, spread, odds = min(found, key=lambda each: float(each.fun)).x
     probability = np.maximum.accumulate(expit(odds + one - others(before, spread)))
     place = np.searchsorted(looked_at, pairs, side="right")
@@ -86,4 +87,4 @@ def _share(right: Scores, wrong: Scores) -> float:
     least, most = 0.0, 1 - 1e-9
     if slope(least) <= 0:
         return least
-    return most if slope(most) >= 0 else float(brentq(slope, least, most))
+    return most if slope(most) >= 0 else float(scipy.optimize.brentq(slope, least, most))

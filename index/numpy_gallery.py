@@ -6,6 +6,7 @@ import numpy as np
 
 from index.gallery import (
     Embeddings,
+    Keys,
     Metric,
     Neighbours,
     Reference,
@@ -35,6 +36,10 @@ class NumpyGallery:
             keys = checked_keys(references, rows, self._rows)
             self._rows.update(zip(keys, rows.copy(), strict=True))
 
+    def fill(self, keys: Keys, embeddings: Embeddings) -> None:
+        """Take embeddings under the first keys."""
+        self.add([Reference(key, "") for key in keys.tolist()], embeddings)
+
     def remove(self, keys: Sequence[int]) -> None:
         """Drop these references."""
         with self._lock.writing():
@@ -51,6 +56,14 @@ class NumpyGallery:
         # Columns stand in order of key, so a stable sort leaves ties to the smaller one.
         order = np.argsort(far, axis=1, kind="stable")[:, :k]
         return Neighbours(keys[order], np.take_along_axis(far, order, axis=1))
+
+    def contenders(
+        self, probes: Embeddings, barred: Sequence[Sequence[int]]
+    ) -> list[tuple[Keys, Keys]]:
+        """Return all references: any may be nearest but for those barred."""
+        with self._lock.reading():
+            keys = np.array(list(self._rows), np.int64)
+        return [(np.arange(len(probes)), keys)] if len(keys) else []
 
     def embeddings(self, keys: Sequence[int]) -> Embeddings:
         """Return the stored embeddings in the order asked."""

@@ -20,13 +20,15 @@ class CurvePoint:
     """A target, the threshold that keeps to it now, and the share of the enrolled it misses.
 
     `threshold` is None where nobody is enrolled, and where the strangers cannot tell the target
-    from zero: then `strangers_needed` would. `fpir_interval` covers 95 %.
+    from zero: then `strangers_needed` would. The intervals cover 95 %, as `decision.Evidence` has
+    them.
     """
 
     target_fpir: float
     threshold: float | None
     fpir_interval: tuple[float, float] | None
     expected_fnir: float | None
+    fnir_interval: tuple[float, float] | None
     expected_fnir_reason: MissReason | None
     strangers_needed: int | None
 
@@ -34,7 +36,7 @@ class CurvePoint:
     def unresolved(cls, target_fpir: float) -> "CurvePoint":
         """Return the point of a target that so few strangers say nothing of."""
         needed = math.ceil(1 / target_fpir) - 1  # M strangers resolve 1 / (M + 1)
-        return cls(target_fpir, None, None, None, None, needed)
+        return cls(target_fpir, None, None, None, None, None, needed)
 
     @classmethod
     def of(cls, target_fpir: float, terms: Terms) -> "CurvePoint":
@@ -45,6 +47,7 @@ class CurvePoint:
             terms.threshold,
             terms.evidence.fpir_interval,
             None if isinstance(missed, str) else missed,
+            terms.evidence.fnir_interval,
             missed if isinstance(missed, str) else None,
             None,
         )
@@ -55,12 +58,14 @@ class OperatingCurve:
     """Points by rising target, and what they rest on: as `decision.Evidence` has it.
 
     `resolvable_from` is the lowest target that the strangers tell from zero; 1 if there are none.
+    `genuine_trials` identities of the gallery were looked for by one of their samples, left out.
     """
 
     rule: Rule
     source: Source
     cohort_size: int
     own_trials: int
+    genuine_trials: int
     kinship: float
     resolvable_from: float
     points: tuple[CurvePoint, ...]

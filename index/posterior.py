@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+import scipy
 from scipy.special import expit, log_expit, logit
 
 from index.cohort import Crowd
@@ -186,7 +186,7 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
 
     start = np.zeros(len(_PARAMETERS))
     start[_PARAMETERS.index("slope")] = start[_PARAMETERS.index("nesting")] = 1
-    fitted = minimize(surprise, start, jac=True, method="BFGS").x.tolist()
+    fitted = scipy.optimize.minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
         rule=rule,
         identities=(min(sizes), max(sizes)),

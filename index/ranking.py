@@ -11,7 +11,7 @@ from index.roster import Roster, Rule, means
 
 STANDS = 0.5  # the mean score from which an identity stands: undecided at even odds
 _VOTERS = 5
-_DEPTH = 64  # neighbours searched at first
+DEPTH = 64  # neighbours searched at first
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ def rank(
     count: int,
     *,
     stands: float = STANDS,
-    depth: int = _DEPTH,
+    depth: int = DEPTH,
     exact: bool = False,
 ) -> list[list[Ranked]]:
     """Return for each probe (n, d) at least `count` identities, or all, best first.

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from index.gallery import Embeddings, Gallery, Reference, UnknownKey, distances
+from index.gallery import Embeddings, Gallery, Keys, Reference, UnknownKey, distances
 
 Rule = Literal["max", "mean", "centroid", "knn"]
 Scores = npt.NDArray[np.float64]
@@ -118,36 +118,40 @@ class Roster:
     def keep_centroids(self) -> None:
         """Hold a centroid of each identity from now on, which `centroid` scores need."""
         if self._centroids is None:
-            self._centroids = self._engine()
-            self._move_centroids(list(self._samples))
+            names = list(self._samples)
+            centres = np.empty((len(names), self._references.dimension), np.float32)
+            for start in range(0, len(names), _BLOCK):
+                rows, counts = self.rows(names[start : start + _BLOCK], "max")
+                centres[start : start + _BLOCK] = self._centres(rows, counts.tolist())
+            self.fill_centroids(centres)
 
     def fill(
         self,
         identities: Sequence[str],
-        counts: Sequence[int],
-        keys: Sequence[int],
+        counts: Keys,
+        keys: Keys,
         embeddings: Embeddings,
     ) -> None:
         """Take everybody in at once who is to be in an empty roster.
 
-        The first `counts[0]` keys, rising, and embeddings (n, d) are the first identity's.
+        The first `counts[0]` keys, rising, and embeddings (n, d) are the first identity's; see
+        `Gallery.fill`.
         """
-        owners = list(chain.from_iterable(map(repeat, identities, counts)))
-        self._references.add(list(map(Reference, keys, owners)), embeddings)
-        self._owner = dict(zip(keys, owners, strict=True))
-        ends = list(accumulate(counts))
+        self._references.fill(keys, embeddings)
+        each, sizes = keys.tolist(), counts.tolist()
+        owners = chain.from_iterable(map(repeat, identities, sizes))
+        self._owner = dict(zip(each, owners, strict=True))
         self._samples = {
-            identity: list(keys[end - count : end])
-            for identity, count, end in zip(identities, counts, ends, strict=True)
+            identity: each[end - count : end]
+            for identity, count, end in zip(identities, sizes, accumulate(sizes), strict=True)
         }
-        self._sizes = Counter(counts)
+        self._sizes = Counter(sizes)
 
     def fill_centroids(self, centroids: Embeddings) -> None:
         """Hold these centroids (N, d), which are of all identities in order."""
         self._centroids = self._engine()
         self._centroid = {identity: keys[0] for identity, keys in self._samples.items()}
-        references = [Reference(key, identity) for identity, key in self._centroid.items()]
-        self._centroids.add(references, centroids)
+        self._centroids.fill(np.array(list(self._centroid.values()), np.int64), centroids)
 
     def all_centroids(self) -> Embeddings | None:
         """Return the centroids of all identities (N, d), if they are kept."""
@@ -187,6 +191,11 @@ class Roster:
         samples = [self._samples[identity] for identity in identities]
         counts = np.array(list(map(len, samples)), np.int64)
         return self.embeddings(list(chain.from_iterable(samples))), counts
+
+    def keys_of(self, identity: str | None, rule: Rule) -> Sequence[int]:
+        """Return the keys under which a rule compares an identity; none of one not enrolled."""
+        keys = self._samples.get(identity, []) if identity is not None else []
+        return keys[:1] if rule == "centroid" else keys
 
     def oldest(self, identity: str) -> int:
         """Return the smallest key of an identity's references."""

@@ -3,6 +3,9 @@
 from array import array
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 _BITS = 6
 _PAGE = 1 << _BITS  # keys a page
 _ABSENT = -1
@@ -45,6 +48,22 @@ class RowNumbers:
                 page = pages[key >> _BITS] = _EMPTY[:]
             page[key & within] = row
         self._count += len(keys)
+
+    def fill(self, keys: npt.NDArray[np.int64]) -> None:
+        """Let keys lie in rows from 0 on where none do yet, all at once, or raise ValueError."""
+        rows = np.argsort(keys, kind="stable")
+        rising = keys[rows]
+        if (rising[1:] == rising[:-1]).any():
+            raise ValueError("a key comes twice")
+        numbers, firsts = np.unique(rising >> _BITS, return_index=True)
+        counts = np.diff(firsts, append=len(keys))
+        pages = np.full((len(numbers), _PAGE), _ABSENT, np.intc)
+        pages[np.repeat(np.arange(len(numbers)), counts), rising & (_PAGE - 1)] = rows
+        self._pages = {
+            number: array("i", page.tobytes())
+            for number, page in zip(numbers.tolist(), pages, strict=True)
+        }
+        self._count = len(keys)
 
     def move(self, key: int, row: int) -> None:
         """Let a key lie in another row."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+import scipy
 
 from index.cohort import TargetUnresolvable
 from index.gallery import Embeddings
@@ -52,6 +52,6 @@ def odd_strangers(
     ]
     return OddStrangers(
         look_alikes=tuple(sorted(named, key=lambda each: (-each.score, each.row))),
-        chance=float(binom.sf(len(named) - 1, len(strangers), target_fpir)),
+        chance=float(scipy.stats.binom.sf(len(named) - 1, len(strangers), target_fpir)),
         repeats=repeats,
     )

@@ -36,6 +36,7 @@ from models_store.sample import Degenerate, SampleLimits
 from models_store.text import longest_window
 
 CARD = "card.md"
+MOST_CARD = 2**16  # characters that are shown of it
 COHORT = "cohort.npz"
 TEST_VECTORS = "test_vectors.npz"
 TOLERANCE = 1e-4
@@ -106,6 +107,7 @@ def load_bundle(
             }
         ),
         test_vectors=files[TEST_VECTORS],
+        card=_card(files[CARD]),
         _sessions=MappingProxyType(by_side),
         _prepare=MappingProxyType(
             {
@@ -126,6 +128,12 @@ def broken_promise(comparator: Comparator) -> str | None:
     except BundleRefused as reason:
         return str(reason)
     return None
+
+
+def _card(content: bytes) -> str:
+    """Return a card as text, and of a long one its beginning."""
+    text = content[: 4 * MOST_CARD].decode("utf-8", "replace")
+    return text if len(text) <= MOST_CARD else f"{text[: MOST_CARD - 1]}…"
 
 
 def _try(comparator: Comparator, files: Mapping[str, bytes]) -> None:

@@ -38,7 +38,8 @@ class Comparator:
     `cohorts` hold one embedding of each stranger as each side embeds it, float32 of shape
     (m, dimension); `cohort_groups` (m,) say which of them are of one kind, None if all are.
     `assets` are the text files that preparation reads, by name, and `test_vectors` the bytes of
-    what the bundle promises to embed. Sessions are safe to run from several threads.
+    what the bundle promises to embed; `card` is what its maker says of it, in Markdown. Sessions
+    are safe to run from several threads.
     """
 
     manifest: Manifest
@@ -49,6 +50,7 @@ class Comparator:
     limits: SampleLimits
     assets: Mapping[str, str]
     test_vectors: bytes
+    card: str
     _sessions: Mapping[Side, Session]
     _prepare: Mapping[Side, Callable[[bytes], Windows]]
 
@@ -129,6 +131,16 @@ class Comparator:
                 f"{self.title} compares normalised embeddings: expected norm 1 ± {NORM_TOLERANCE}"
             )
         return vector
+
+    def surely_accepts(self, rows: Sequence[Array]) -> list[bool]:
+        """Return which embeddings `accept` would take; of others it is to be asked."""
+        if any(row.shape != (self.manifest.dimension,) for row in rows) or not rows:
+            return [False] * len(rows)
+        together = np.stack(rows)
+        sure = usable(together)
+        if self.manifest.normalised:
+            sure &= np.abs(np.linalg.norm(together, axis=1) - 1) < 0.9 * NORM_TOLERANCE
+        return [bool(each) for each in sure]
 
     def distance(self, a: Array, b: Array) -> Array:
         """Return the distance of each row of `a` to the same row of `b`: (n, d), (n, d) → (n,)."""

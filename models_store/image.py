@@ -1,6 +1,8 @@
 """Image bytes → encoder input, the same at training and serving."""
 
 import io
+from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -63,11 +65,11 @@ def _cut_out_content(image: Image.Image, spec: ImageInput) -> Image.Image:
     Drawn is what differs from the background by more than half of what differs most.
     """
     grey = _in_mode(image, "L")
-    contrasts = [abs(shade - spec.background) for shade in range(256)]
-    most = max(contrasts[shade] for shade, count in enumerate(grey.histogram()) if count)
+    darkest, lightest = cast("tuple[int, int]", grey.getextrema())
+    most = max(abs(darkest - spec.background), abs(lightest - spec.background))
     if most < FAINTEST_CONTENT:
         return image
-    drawn = grey.point([255 * (contrast > most / 2) for contrast in contrasts])
+    drawn = grey.point(_standing_out(spec.background, most))
     left, top, right, bottom = drawn.getbbox() or (0, 0, *image.size)
     del grey, drawn
     longest = max(right - left, bottom - top, LEAST_CONTENT * max(image.size))
@@ -75,6 +77,12 @@ def _cut_out_content(image: Image.Image, spec: ImageInput) -> Image.Image:
     square = Image.new(image.mode, (side, side), _background(spec))
     square.paste(image, ((side - left - right) // 2, (side - top - bottom) // 2))
     return square
+
+
+@lru_cache(maxsize=256)
+def _standing_out(background: int, most: int) -> list[int]:
+    """Return for each shade 255 if it differs from the background by more than half of `most`."""
+    return [255 * (abs(shade - background) > most / 2) for shade in range(256)]
 
 
 def _background(spec: ImageInput) -> int | tuple[int, int, int]:

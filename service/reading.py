@@ -15,18 +15,19 @@ def overlap(chunks: Sequence[References]) -> bool:
     """Whether a name or a sample was read of two identities: something changed in between."""
     names = [name for chunk in chunks for name in chunk.names.values()]
     samples = np.concatenate([np.empty(0, np.int64), *(chunk.samples for chunk in chunks)])
-    return len(set(names)) < len(names) or len(np.unique(samples)) < len(samples)
+    samples.sort()
+    return len(set(names)) < len(names) or bool((samples[1:] == samples[:-1]).any())
 
 
 def joined(chunks: Sequence[References]) -> tuple[Numbers, Frozen]:
     """Return the numbers of all identities (N,), and what is held of them; some chunk at least."""
     names = {number: name for chunk in chunks for number, name in chunk.names.items()}
-    numbers, counts = np.unique(
-        np.concatenate([chunk.identities for chunk in chunks]), return_counts=True
-    )
+    owners = np.concatenate([chunk.identities for chunk in chunks])  # rising, as chunks come
+    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+    numbers = owners[firsts]
     return numbers, Frozen(
         identities=[names[number] for number in numbers.tolist()],
-        counts=counts,
+        counts=np.diff(firsts, append=len(owners)),
         keys=np.concatenate([chunk.samples for chunk in chunks]),
         embeddings=np.concatenate([chunk.embeddings for chunk in chunks]),
         centroids=None,
@@ -36,11 +37,12 @@ def joined(chunks: Sequence[References]) -> tuple[Numbers, Frozen]:
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:
-    """Let millions of objects that stay be made, and not be searched for garbage meanwhile."""
+    """Let millions of objects that stay be made, and never be searched for garbage."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if enabled:
             gc.enable()

@@ -309,3 +309,45 @@ def test_readers_always_see_some_prefix_of_the_writes(engine, metric):
 
     assert not wrong
     assert all(answers)
+
+
+def test_a_gallery_filled_at_once_answers_as_one_added_to(engine, metric):
+    rows, keys = unit_vectors(60, 8), np.arange(60)[::-1] * 7
+    filled, added = engine(8, metric), engine(8, metric)
+
+    filled.fill(keys, rows.copy())
+
+    added.add(references(*keys.tolist()), rows)
+    for gallery in (filled, added):
+        gallery.remove([7, 70])
+        gallery.add(references(7), rows[:1])
+    found, right = (gallery.search(rows[:20], 5, exact=True) for gallery in (filled, added))
+    np.testing.assert_equal(found.keys, right.keys)
+    np.testing.assert_equal(found.distances, right.distances)
+    np.testing.assert_equal(filled.embeddings([7, 77]), added.embeddings([7, 77]))
+    assert len(filled) == 59
+
+
+def test_a_fill_that_is_refused_leaves_a_gallery_empty(engine, metric):
+    gallery, rows = engine(8, metric), unit_vectors(3, 8)
+
+    with pytest.raises(DuplicateKey):
+        gallery.fill(np.array([1, 2, 1]), rows)
+    with pytest.raises(DimensionMismatch):
+        gallery.fill(np.array([1, 2]), rows)
+    with pytest.raises(NotFinite):
+        gallery.fill(np.array([1, 2, 3]), np.full_like(rows, np.nan))
+
+    assert len(gallery) == 0
+
+
+def test_only_what_can_be_written_to_is_taken_over(engine, metric):
+    given = unit_vectors(8, 8)
+    before = given.copy()
+    given.flags.writeable = False
+    gallery = engine(8, metric)
+
+    gallery.fill(np.arange(8), given)
+    gallery.remove([0, 3])
+
+    np.testing.assert_equal(given, before)

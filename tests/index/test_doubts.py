@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.doubts import UNLIKE, shares_as_near
+from index.faiss_gallery import FaissGallery
 from index.gallery import NotFinite, Reference
 from index.identification import Identifier
 from index.numpy_gallery import NumpyGallery
@@ -110,3 +111,42 @@ def test_of_honest_samples_as_many_are_doubted_as_the_share_says():
     shares = shares_as_near(everybody[:1000], everybody[1000:], np.ones((1000, 3), bool))
 
     assert abs((shares > UNLIKE).mean() - (1 - UNLIKE)) < 0.03  # strangers themselves
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("rule", ["max", "mean", "centroid", "knn"])
+def test_many_samples_are_doubted_as_each_would_be_alone(rule, metric):
+    rng = np.random.default_rng(0)
+    kinds = rng.standard_normal((100, 16))
+    own = [f"p{i // 3}" for i in range(300)]
+    enrolled = unit(np.repeat(kinds, 3, axis=0) + 0.4 * rng.standard_normal((300, 16)))
+    gallery = Identifier(
+        lambda: FaissGallery(16, metric),
+        lambda far: 1 / (1 + np.exp(8 * (far - 0.5))),
+        unit(rng.standard_normal((60, 16))),
+        rule=rule,
+    )
+    gallery.enroll([Reference(key, name) for key, name in enumerate(own)], enrolled)
+    again = unit(kinds + 0.4 * rng.standard_normal((100, 16)))
+    new = unit(rng.standard_normal((50, 16)))
+    samples = np.concatenate([again, again[:50], new])
+    names = [f"p{i}" for i in range(100)] + [f"q{i}" for i in range(50)]
+    names += [f"p{i}" for i in range(50)]  # others under these
+
+    together = gallery.doubts_of_each(names, samples)
+    alone = [
+        gallery.doubts(name, sample[None]).of(0)
+        for name, sample in zip(names, samples, strict=True)
+    ]
+
+    assert together == alone
+    assert set(together) == {None, "another", "unlike"}
+    near = gallery.doubts_of_each(names, samples, others=False)
+    assert set(near) == {None, "unlike"}
+    assert all(
+        told == found for told, found in zip(near, alone, strict=True) if found != "another"
+    )
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

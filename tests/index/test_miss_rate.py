@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from index.miss_rate import GenuineScores, OwnMisses, expected_fnir
+from index.miss_rate import GenuineScores, OwnMisses, expected_fnir, fnir_interval
 
 NOBODY = np.empty(0)
 SCORES = GenuineScores(
@@ -75,3 +76,48 @@ def test_of_few_identities_nothing_is_told():
 
 def test_a_share_stays_one():
     assert expected_fnir(SCORES, OwnMisses(1, {1: 50}), "mean", 0.99, NOBODY, {1: 50}) == 1
+
+
+@pytest.mark.parametrize(("missed", "trials"), [(0, 12), (1, 10), (30, 400), (50, 50)])
+def test_the_interval_is_the_exact_one_of_a_binomial_share(missed, trials):
+    own = OwnMisses(missed / trials, {1: trials})
+    exact = binomtest(missed, trials).proportion_ci(method="exact")
+
+    found = fnir_interval(missed / trials, None, own, "mean", 0.6, NOBODY, {2: trials})
+
+    assert found == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+def test_the_interval_is_moved_as_the_rate_is_and_holds_it():
+    # Of one sample half are missed, of four a quarter: the trials' share is a quarter too high.
+    own = OwnMisses(0.5, {1: 40})
+    low, high = own.interval
+
+    assert fnir_interval(0.25, SCORES, own, "mean", 0.6, NOBODY, {4: 40}) == pytest.approx(
+        (max(0, low - 0.25), high - 0.25)
+    )
+    assert fnir_interval(0.9, SCORES, own, "mean", 0.6, NOBODY, {4: 40})[1] == 0.9
+    assert fnir_interval(0.0, SCORES, own, "mean", 0.6, NOBODY, {4: 40})[0] == 0.0
+
+
+def test_without_ten_trials_or_without_a_rate_there_is_no_interval():
+    few, enough = OwnMisses(0.2, {1: 9}), OwnMisses(0.2, {1: 10})
+
+    def found(expected, own):
+        return fnir_interval(expected, SCORES, own, "mean", 0.6, NOBODY, {2: 10})
+
+    assert found(0.2, None) is None
+    assert found(0.2, few) is None
+    assert found("no-calibration", enough) is None
+    assert found(0.2, enough) is not None
+
+
+def test_in_at_least_95_percent_of_galleries_the_interval_holds_the_true_rate():
+    rng, held, galleries = np.random.default_rng(5), 0, 2000
+    for _ in range(galleries):
+        hardness = rng.beta(0.4, 2.0, size=60)  # who is missed differs from one to the next
+        missed = (rng.random(60) < hardness).mean()
+        own = OwnMisses(float(missed), {1: 60})
+        low, high = fnir_interval(missed, None, own, "mean", 0.6, NOBODY, {2: 60})
+        held += low <= hardness.mean() <= high
+    assert held / galleries >= 0.95

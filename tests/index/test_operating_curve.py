@@ -11,9 +11,11 @@ def score(distances: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(14 * (distances - 0.35)))
 
 
-def around(rng: np.random.Generator, identities: int, samples: int) -> np.ndarray:
+def around(
+    rng: np.random.Generator, identities: int, samples: int, noise: float = 0.4
+) -> np.ndarray:
     centres = rng.standard_normal((identities, 1, 16))
-    vectors = centres + 0.4 * rng.standard_normal((identities, samples, 16))
+    vectors = centres + noise * rng.standard_normal((identities, samples, 16))
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
@@ -44,6 +46,7 @@ def test_every_point_is_what_identifying_at_its_target_says(identities, stranger
         assert told.evidence.fpir_interval == point.fpir_interval
         assert told.expected_fnir == point.expected_fnir
         assert told.expected_fnir_reason == point.expected_fnir_reason
+        assert told.evidence.fnir_interval == point.fnir_interval
         assert told.evidence.own_trials == curve.own_trials
 
 

@@ -1,5 +1,6 @@
 """Rows by key, in pages."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,29 @@ def test_it_knows_what_a_dict_knows(history):
         assert len(rows) == len(right)
         assert all((each in rows) == (each in right) for _, each in history)
         assert rows.of(list(right)) == list(right.values())
+
+
+@given(st.lists(KEYS, max_size=200, unique=True))
+def test_rows_filled_at_once_are_those_put_one_by_one(keys):
+    filled, put = RowNumbers(), RowNumbers()
+
+    filled.fill(np.array(keys, np.int64))
+
+    put.put(keys, 0)
+    assert len(filled) == len(keys)
+    assert filled.of(keys) == put.of(keys) == list(range(len(keys)))
+    assert [key for key in keys if filled.pop(key) != put.pop(key)] == []
+    assert len(filled) == 0
+    assert not filled._pages
+
+
+def test_a_key_that_comes_twice_fills_nothing():
+    rows = RowNumbers()
+
+    with pytest.raises(ValueError, match="twice"):
+        rows.fill(np.array([5, 7, 5]))
+
+    assert len(rows) == 0
 
 
 @pytest.mark.parametrize("key", [5, 700, -1])

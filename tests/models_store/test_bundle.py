@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from models_store import BundleRefused, Sample, open_bundle, open_shelf
+from models_store.bundle import MOST_CARD
 from models_store.manifest import MANIFEST_NAME, Manifest
 from tests.bundles import make_bundle, read_fields, write_manifest
 
@@ -47,6 +48,21 @@ def test_a_missing_file_refuses_the_bundle(bundle, name):
     (bundle / name).unlink()
 
     assert name in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("short <b>", "# tiny\n\nshort <b>\n"),
+        ("é" * 70_000, f"# tiny\n\n{'é' * (MOST_CARD - 9)}…"),
+    ],
+    ids=["short", "long"],
+)
+def test_a_card_is_kept_as_text_and_of_a_long_one_the_beginning(tmp_path, written, shown):
+    found = open_bundle(make_bundle(tmp_path, card=written)).card
+
+    assert found == shown
+    assert len(found) <= MOST_CARD
 
 
 def test_a_file_that_the_manifest_does_not_list_refuses_the_bundle(bundle):

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -157,3 +158,39 @@ def test_a_snapshot_is_for_this_user_alone_and_leaves_nothing_half_written(
     snapshots.remove("staff")
     snapshots.remove("staff")
     assert snapshots.galleries() == []
+
+
+def test_a_file_read_ahead_is_the_one_that_is_there_when_it_is_asked_for(tmp_path: Path) -> None:
+    told: list[str] = []
+    snapshots = Snapshots(tmp_path, told.append)
+    for gallery in ("staff", "guests", "gone"):
+        snapshots.write(replace(snapshot(), gallery=gallery))
+    (tmp_path / "guests.snapshot").write_bytes(WHOLE[:-1])
+
+    starting = Snapshots(tmp_path, told.append)
+    starting.read_ahead()
+    starting.remove("gone")
+    ahead = starting.read("staff", "digest", LINEAGE)
+
+    assert ahead is not None
+    assert encoded(ahead) == WHOLE
+    assert starting.read("guests", "digest", LINEAGE) is None
+    assert starting.read("gone", "digest", LINEAGE) is None
+    assert told == ["corrupt", "absent"]
+    starting.read_ahead()
+    starting.write(snapshot(5))
+    written = starting.read("staff", "digest", LINEAGE)
+    assert written is not None
+    assert len(written.numbers) == 5
+
+
+def test_what_a_file_holds_is_not_copied_to_be_searched(tmp_path: Path) -> None:
+    snapshots = Snapshots(tmp_path)
+    snapshots.write(snapshot())
+    read = snapshots.read("staff", "digest", LINEAGE)
+    assert read is not None
+    gallery = FaissGallery(8, "cosine")
+
+    gallery.fill(read.frozen.keys, read.frozen.embeddings)
+
+    assert np.shares_memory(gallery._embeddings, read.frozen.embeddings)
