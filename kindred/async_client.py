@@ -90,6 +90,7 @@ class AsyncClient(Connection):
     import_gallery = _awaited(calls.import_gallery)
     put_cohort = _awaited(calls.put_cohort)
     get_operating_curve = _awaited(calls.get_operating_curve)
+    get_boundary = _awaited(calls.get_boundary)
     map_gallery = _awaited(calls.map_gallery)
     check_gallery = _awaited(calls.check_gallery)
     list_identities = _awaited(calls.list_identities)

@@ -95,6 +95,7 @@ class Client(Connection):
     import_gallery = _waiting(calls.import_gallery)
     put_cohort = _waiting(calls.put_cohort)
     get_operating_curve = _waiting(calls.get_operating_curve)
+    get_boundary = _waiting(calls.get_boundary)
     map_gallery = _waiting(calls.map_gallery)
     check_gallery = _waiting(calls.check_gallery)
     list_identities = _waiting(calls.list_identities)

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import structlog
@@ -20,8 +20,15 @@ _TAIL = 4096  # bytes of what the child said last
 log = structlog.get_logger("kindred.layouts")
 
 
+Missing = Literal["late", "memory", "uninstalled", "failed"]
+
+
 class NoLayout(Exception):
-    """There is no layout; the message says why."""
+    """There is no layout; the message says why, and `outcome` in a word of a closed list."""
+
+    def __init__(self, reason: str, outcome: Missing) -> None:
+        super().__init__(reason)
+        self.outcome: Missing = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ async def lay_out(
             last = await _converse(child, content, on_share)
             status = await child.wait()
     except TimeoutError:
-        raise NoLayout(f"it took more than {seconds:g} seconds") from None
+        raise NoLayout(f"it took more than {seconds:g} seconds", "late") from None
     finally:
         await end(child)
         words = await said
@@ -118,8 +125,9 @@ async def _tail(child: asyncio.subprocess.Process) -> str:
 
 def _reason(status: int, said: str, memory: int) -> NoLayout:
     if out_of_memory(status, said):
-        return NoLayout(f"{memory} bytes of memory did not suffice for so many samples")
+        reason = f"{memory} bytes of memory did not suffice for so many samples"
+        return NoLayout(reason, "memory")
     if "No module named 'openTSNE'" in said:
-        return NoLayout("openTSNE is not installed here")
+        return NoLayout("openTSNE is not installed here", "uninstalled")
     log.error("layout failed", status=status, error=said.rpartition("\n")[2].partition(":")[0])
-    return NoLayout(f"the process that lays it out ended with status {status}")
+    return NoLayout(f"the process that lays it out ended with status {status}", "failed")

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Literal
@@ -104,14 +105,27 @@ class Maps:
     """Makes maps, one at a time, and keeps the last few.
 
     A map is of `most` samples at most. Its first state is there at once; the rest is worked out
-    in the background, the layout in a process of `memory` bytes for `seconds` at most.
+    in the background, the layout in a process of `memory` bytes for `seconds` at most. What
+    becomes of a layout is told to `on_layout`, with the seconds that it took; a map is worked out
+    within `working`.
     """
 
-    def __init__(self, galleries: Galleries, *, most: int, memory: int, seconds: float) -> None:
+    def __init__(
+        self,
+        galleries: Galleries,
+        *,
+        most: int,
+        memory: int,
+        seconds: float,
+        on_layout: Callable[[str, float], None] = lambda _outcome, _seconds: None,
+        working: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.most = most
         self._galleries = galleries
         self._memory = memory
         self._seconds = seconds
+        self._on_layout = on_layout
+        self._working = working
         self._kept: OrderedDict[tuple[str, int], _Kept] = OrderedDict()
         self._begin_turn = asyncio.Lock()
         self._turn = asyncio.Lock()
@@ -187,9 +201,10 @@ class Maps:
     async def _finish(self, kept: _Kept, replica: Replica, embeddings: Embeddings) -> None:
         """Work out what is missing, in its turn."""
         try:
-            async with self._turn:
-                await self._judge(kept, replica, embeddings)
-                await self._lay_out(kept, replica, embeddings)
+            with self._working():
+                async with self._turn:
+                    await self._judge(kept, replica, embeddings)
+                    await self._lay_out(kept, replica, embeddings)
         except UnknownKey:
             return  # the gallery is another by now, and so is its map
         except NoLayout as error:
@@ -231,19 +246,36 @@ class Maps:
             kept.map = replace(kept.map, progress=round(done, 3))
 
         manifest, side = replica.comparator.manifest, replica.state.settings.references
-        kept.layout = await lay_out(
-            ToLayOut(
-                embeddings=embeddings,
-                start=np.stack([kept.map.x, kept.map.y], axis=1),
-                metric=manifest.distance,
-                head=(manifest.head.weight, manifest.head.bias),
-                cluster_threshold=manifest.calibration_of(side).cluster_threshold,
-            ),
-            memory=self._memory,
-            seconds=self._seconds,
-            on_share=on_share,
-        )
+        with self._told():
+            kept.layout = await lay_out(
+                ToLayOut(
+                    embeddings=embeddings,
+                    start=np.stack([kept.map.x, kept.map.y], axis=1),
+                    metric=manifest.distance,
+                    head=(manifest.head.weight, manifest.head.bias),
+                    cluster_threshold=manifest.calibration_of(side).cluster_threshold,
+                ),
+                memory=self._memory,
+                seconds=self._seconds,
+                on_share=on_share,
+            )
         kept.map = kept.map.laid_out(kept.layout)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what becomes of a layout, and how long it took."""
+        outcome, started = "failed", monotonic()
+        try:
+            yield
+            outcome = "done"
+        except NoLayout as error:
+            outcome = error.outcome
+            raise
+        except asyncio.CancelledError:
+            outcome = "abandoned"
+            raise
+        finally:
+            self._on_layout(outcome, monotonic() - started)
 
 
 def _first(replica: Replica, limit: int, usual_target: float) -> tuple[GalleryMap, Embeddings]:

@@ -21,6 +21,7 @@ STAGES = (
 )
 LOST_FOR = ("slow", "hung", "killed", "crashed")
 EVALUATIONS = ("done", "refused", "failed", "late", "abandoned")
+LAYOUTS = ("done", "late", "memory", "uninstalled", "failed", "abandoned")
 SNAPSHOTS = ("used", "absent", "corrupt", "foreign", "stale")
 WAITS_FOR = ("idle", "head", "body", "leaving")
 ENDED_FOR = ("idle", "head", "body", "leaving", "unread", "crowded", "full")
@@ -250,6 +251,13 @@ class Telemetry:
         self._evaluations_running = series.gauge(
             "evaluations_in_progress", "Evaluations that run or wait for their turn"
         )
+        self._layouts = series.counter("layouts", "Layouts of maps begun", {"outcome": LAYOUTS})
+        self._layout_seconds = series.histogram(
+            "layout_duration_seconds", "Layouts of maps that were done", NONE, _LONG_SECONDS
+        )
+        self._maps_running = series.gauge(
+            "maps_in_progress", "Maps that are worked out or wait for their turn"
+        )
 
         self._snapshot_reads = series.counter(
             "snapshot_reads", "Galleries taken up from a snapshot, or not", {"outcome": SNAPSHOTS}
@@ -436,6 +444,16 @@ class Telemetry:
         self._evaluations(outcome).inc()
         if outcome == "done":
             self._evaluation_seconds().observe(seconds)
+
+    def mapping(self) -> AbstractContextManager[None]:
+        """Show a map as under way for as long as the context lasts."""
+        return self._maps_running().track_inprogress()
+
+    def laid_out(self, outcome: str, seconds: float) -> None:
+        """Count what became of the layout of a map, and time it where it is done."""
+        self._layouts(outcome).inc()
+        if outcome == "done":
+            self._layout_seconds().observe(seconds)
 
     def snapshot_read(self, outcome: str) -> None:
         """Count what became of an attempt to take a gallery up from its snapshot."""

@@ -24,6 +24,7 @@ def make_bundle(
     cohort: int = 60,
     seed: int = 0,
     sides: tuple[str, str] = ("encoder.onnx", "encoder.onnx"),
+    card: str = "Random weights, for tests.",
 ) -> Path:
     """Write a bundle that the service accepts and return its folder."""
     rng = np.random.default_rng(seed)
@@ -51,7 +52,7 @@ def make_bundle(
     onnx.save(_sigmoid_head(weight, bias), folder / "head.onnx")
     np.savez(folder / "test_vectors.npz", **vectors)
     np.savez(folder / "cohort.npz", identities=np.arange(cohort), **strangers)
-    (folder / "card.md").write_text(f"# {name}\n\nRandom weights, for tests.\n")
+    (folder / "card.md").write_text(f"# {name}\n\n{card}\n")
     write_manifest(
         folder,
         {

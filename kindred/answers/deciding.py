@@ -123,6 +123,7 @@ class Evidence:
     own_trials: int
     kinship: float
     fpir_interval: tuple[float, ...] | None
+    fnir_interval: tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ class TargetPoint:
     threshold: float | None
     fpir_interval: tuple[float, ...] | None
     expected_fnir: float | None
+    fnir_interval: tuple[float, ...] | None
     expected_fnir_reason: str | None
     strangers_needed: int | None
 
@@ -159,9 +160,71 @@ class OperatingCurveAnswer:
     source: Literal["bundle", "gallery"]
     cohort_identities: int
     own_trials: int
+    genuine_trials: int
     kinship: float
     resolvable_from: float
     points: tuple[TargetPoint, ...]
+    timings_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledTrial:
+    """An enrolled sample as if it were a probe and not enrolled, its identity having others."""
+
+    identity: str
+    sample: str
+    score: float
+    rival: str | None
+    rival_score: float | None
+    outcome: Literal["own", "another", "unknown", "alone"]
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerTrial:
+    """A stranger, and who of the enrolled comes `nearest`, with that score.
+
+    Either the `stranger`-th of the cohort, from 0, or an enrolled sample that stands for one.
+    """
+
+    stranger: int | None
+    identity: str | None
+    sample: str | None
+    score: float
+    nearest: str
+    outcome: Literal["match", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledSides:
+    """The enrolled nearest to the threshold: that reach it, and that do not; of all `tried`."""
+
+    above: tuple[EnrolledTrial, ...]
+    below: tuple[EnrolledTrial, ...]
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerSides:
+    """The strangers nearest to the threshold: that reach it, and that do not; of all `tried`."""
+
+    above: tuple[StrangerTrial, ...]
+    below: tuple[StrangerTrial, ...]
+    tried: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryAnswer:
+    """Whom the threshold of a target divides by the least, nearest first, at `version`."""
+
+    gallery: str
+    comparator: str
+    version: int
+    rule: str
+    target_fpir: float
+    threshold: float | None
+    source: Literal["bundle", "gallery"]
+    enrolled: EnrolledSides
+    strangers: StrangerSides
     timings_ms: Mapping[str, float]
 
 

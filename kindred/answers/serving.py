@@ -72,6 +72,13 @@ class ComparatorAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparatorDetail(ComparatorAnswer):
+    """The same with its `card`: what the bundle's maker says of it, in Markdown."""
+
+    card: str
+
+
+@dataclass(frozen=True, slots=True)
 class ComparatorsAnswer:
     """Every comparator in service, and why which bundle was refused."""
 

@@ -35,7 +35,7 @@ class Call(Generic[T]):
     read: Callable[[bytes], T]
     body: Mapping[str, Any] = field(default_factory=dict)  # as httpx takes it
     headers: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str | int] = field(default_factory=dict)
+    params: Mapping[str, str | float] = field(default_factory=dict)
     repeatable: bool = False
     sees: str | None = None
     writes: str | None = None
@@ -45,7 +45,7 @@ class Call(Generic[T]):
 
 
 def getting(
-    path: str, kind: type[T], *, slow: bool = False, **params: str | int | None
+    path: str, kind: type[T], *, slow: bool = False, **params: str | float | None
 ) -> Call[T]:
     """Return a call that asks for what lies under a path."""
     given = {name: value for name, value in params.items() if value is not None}

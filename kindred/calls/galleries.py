@@ -115,6 +115,14 @@ def get_operating_curve(gallery: str) -> Call[answers.OperatingCurveAnswer]:
     return getting(path_of("galleries", gallery, "operating-curve"), answers.OperatingCurveAnswer)
 
 
+def get_boundary(
+    gallery: str, *, target_fpir: float | None = None, limit: int | None = None
+) -> Call[answers.BoundaryAnswer]:
+    """Show the trials nearest to a target's threshold: the enrolled left out, and strangers."""
+    path = path_of("galleries", gallery, "operating-curve", "boundary")
+    return getting(path, answers.BoundaryAnswer, target_fpir=target_fpir, limit=limit)
+
+
 def map_gallery(gallery: str, *, limit: int | None = None) -> Call[answers.MapAnswer]:
     """Show samples on a plane, at most 20 of an identity: at once, and better when asked again.
 

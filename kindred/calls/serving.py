@@ -16,9 +16,9 @@ def list_comparators() -> Call[answers.ComparatorsAnswer]:
     return getting("/comparators", answers.ComparatorsAnswer)
 
 
-def get_comparator(name: str) -> Call[answers.ComparatorAnswer]:
+def get_comparator(name: str) -> Call[answers.ComparatorDetail]:
     """Describe one comparator: `name@version`, or the newest of a name."""
-    return getting(path_of("comparators", name), answers.ComparatorAnswer)
+    return getting(path_of("comparators", name), answers.ComparatorDetail)
 
 
 def live() -> Call[answers.Alive]:

@@ -11,6 +11,7 @@ from kindred.commands.terminal import (
     say_table,
     warn,
 )
+from kindred.reading import write
 
 
 def ls(asked: Namespace) -> int:
@@ -37,7 +38,12 @@ def show(asked: Namespace) -> int:
     """Describe one comparator."""
     with client_of(asked) as client:
         found = client.get_comparator(asked.comparator)
-    (say_json if asked.json else say_fields)(found)
+    if asked.json:
+        say_json(found)
+    else:
+        fields = write(found)
+        del fields["card"]  # pages of anybody's text
+        say_fields(fields)
     return SAME
 
 

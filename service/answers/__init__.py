@@ -19,15 +19,24 @@ from service.answers.galleries import (
 )
 from service.answers.mapping import MapAnswer
 from service.answers.migrating import MigrationAnswer
-from service.answers.operating import OperatingCurveAnswer
-from service.answers.serving import About, Alive, ComparatorAnswer, ComparatorsAnswer, Readiness
+from service.answers.operating import BoundaryAnswer, OperatingCurveAnswer
+from service.answers.serving import (
+    About,
+    Alive,
+    ComparatorAnswer,
+    ComparatorDetail,
+    ComparatorsAnswer,
+    Readiness,
+)
 
 __all__ = [
     "About",
     "Alive",
+    "BoundaryAnswer",
     "ClusterAnswer",
     "CohortAnswer",
     "ComparatorAnswer",
+    "ComparatorDetail",
     "ComparatorsAnswer",
     "DecisionAnswer",
     "EditAnswer",

@@ -35,7 +35,10 @@ class Evidence(BaseModel):
     """What a threshold rests on: whose strangers, and the gallery tried against itself.
 
     `kinship` is by how much, in log odds, strangers of the gallery's own kind score higher. Where
-    the comparator has two encoders a gallery cannot be tried against itself: both are 0.
+    the comparator has two encoders a gallery cannot be tried against itself: both are 0. The
+    intervals hold the true rates in 95 % of cases: `fpir_interval` counts strangers, and
+    `fnir_interval` identities of the gallery by one sample each, left out; it is null where fewer
+    than 10 have a second sample.
     """
 
     source: str
@@ -43,6 +46,7 @@ class Evidence(BaseModel):
     own_trials: int
     kinship: float
     fpir_interval: tuple[float, float] | None
+    fnir_interval: tuple[float, float] | None
 
 
 class Decision(BaseModel):
@@ -110,6 +114,7 @@ class Result(BaseModel):
                 own_trials=found.evidence.own_trials,
                 kinship=found.evidence.kinship,
                 fpir_interval=found.evidence.fpir_interval,
+                fnir_interval=found.evidence.fnir_interval,
             ),
             candidates=[
                 CandidateAnswer(

@@ -62,6 +62,22 @@ class ComparatorAnswer(BaseModel):
         )
 
 
+class ComparatorDetail(ComparatorAnswer):
+    """The same with its `card`: what the bundle's maker says of it, in Markdown.
+
+    It is anybody's text, to be shown as such and not as markup; of a card longer than 65,536
+    characters it is the beginning, ending in an ellipsis.
+    """
+
+    card: str
+
+    @classmethod
+    def of(cls, comparator: Comparator) -> Self:
+        """Return what a comparator's manifest, session and card say."""
+        told = ComparatorAnswer.of(comparator)
+        return cls(**told.model_dump(), card=comparator.card)
+
+
 class ComparatorsAnswer(BaseModel):
     """Every comparator in service, and the bundles that were refused."""
 

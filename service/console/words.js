@@ -6,6 +6,9 @@ const NOT_TOLD = "not told to this key";
 export const rate = (share) =>
   share === null || share === undefined ? NOT_TOLD : `${trimmed(share * 100)}\u00a0%`;
 
+/** An interval of a share that holds it in 95 % of cases. */
+export const span = ([low, high]) => `${rate(low)} to ${rate(high)}`;
+
 const trimmed = (value) => {
   if (value === 0 || value === 100) return String(value);
   if (value > 99) return value > 99.9 ? "over 99.9" : value.toFixed(1);

@@ -9,11 +9,12 @@ from typing import Any
 
 from PIL import Image
 
-from tests.browser import opened, press, show, status
+from tests.browser import choose, opened, press, show, status
 from tests.services import ROOT, Service
 
 FOLDER = ROOT / "docs" / "pictures"
 DRAWINGS = ROOT / "kindred" / "drawings"
+LETTERS = "letters"
 SIZE = {"width": 1000, "height": 760}
 TRIALS = {
     "match": "An enrolled letter, by another hand",
@@ -44,9 +45,18 @@ def _walk(page: Any, service: Service, folder: Path) -> None:
         press(page, words)
         status(page, outcome.title())
         _keep(page, folder / f"identify-{outcome}.webp", whole=True)
+    _enroll_letters(service)
+    show(page, "Overview")  # which looks again at what there is
     show(page, "Threshold")
-    page.locator("svg.chart").wait_for()
+    choose(page, LETTERS)
+    near = page.get_by_role("region", name="Nearest to the threshold")
+    near.locator("img").first.wait_for()
     _keep(page, folder / "threshold.webp", whole=True)
+    show(page, "Map")
+    choose(page, LETTERS)
+    page.get_by_role("status").filter(has_text="Laid out by neighbours.").wait_for()
+    page.locator("#plot").scroll_into_view_if_needed()
+    _keep(page, folder / "map.webp")
     show(page, "Live")
     paths = sorted(DRAWINGS.glob("*/*.png"))
     with service.client() as client:
@@ -56,6 +66,17 @@ def _walk(page: Any, service: Service, folder: Path) -> None:
                 client.post("/identify", files=[("files", path.read_bytes())]).raise_for_status()
     page.get_by_text("Read 14 times.").wait_for()
     _keep(page, folder / "live.webp")
+
+
+def _enroll_letters(service: Service) -> None:
+    """Have a gallery of all the drawings, which keeps them."""
+    with service.client() as client:
+        made = client.post("/galleries", json={"name": LETTERS, "keep_samples": True})
+        made.raise_for_status()
+        for letter in sorted(DRAWINGS.glob("greek-*")):
+            files = [("files", path.read_bytes()) for path in sorted(letter.glob("*.png"))]
+            fields = {"gallery": LETTERS, "identity": letter.name}
+            client.post("/enroll", data=fields, files=files).raise_for_status()
 
 
 def _keep(page: Any, path: Path, *, whole: bool = False) -> None:

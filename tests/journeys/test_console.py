@@ -101,17 +101,19 @@ def test_with_keys_the_pages_are_open_and_the_calls_are_not(tmp_path, bundles):
             curve = "/galleries/default/operating-curve"
             assert client.get(curve, headers=bearing("reader")).status_code == 200
             assert client.get(curve, headers=bearing("decider")).status_code == 403
+            assert client.get(f"{curve}/boundary", headers=bearing("reader")).status_code == 200
+            assert client.get(f"{curve}/boundary", headers=bearing("decider")).status_code == 403
     finally:
         assert service.stop() == 0
 
 
 @pytest.fixture(scope="module")
 def curve(client):
-    """The curve of a gallery in which 30 are enrolled."""
+    """The curve of a gallery in which 50 are enrolled."""
     assert (
         client.post("/galleries", json={"name": "drawn", "target_fpir": 0.07}).status_code == 201
     )
-    for i in range(30):
+    for i in range(50):
         files = [part(draw(i, take)) for take in (1, 2)]
         fields = {"gallery": "drawn", "identity": f"c{i}"}
         assert client.post("/enroll", data=fields, files=files).status_code == 201
@@ -129,6 +131,87 @@ def test_the_curve_says_what_identifying_then_answers(client, curve):
         assert result["expected_fnir"] == point["expected_fnir"]
         assert result["expected_fnir_reason"] == point["expected_fnir_reason"]
         assert result["evidence"]["fpir_interval"] == point["fpir_interval"]
+        assert result["evidence"]["fnir_interval"] == point["fnir_interval"]
+
+
+def test_of_fifty_with_two_samples_the_interval_of_misses_holds_the_rate_that_is_told(
+    client, curve
+):
+    told = [point for point in curve["points"] if point["threshold"] is not None]
+
+    assert curve["genuine_trials"] == 50
+    for point in told:
+        low, high = point["fnir_interval"]
+        assert 0 <= low <= point["expected_fnir"] <= high <= 1
+        assert high - low > 0.06  # fifty identities tell no more
+
+
+def test_who_is_nearest_to_a_threshold_is_who_identifying_puts_there(client, curve):
+    for i in range(12):  # others than in the fixture, so that samples may be taken out
+        files = [part(draw(i, take)) for take in (1, 2)]
+        fields = {"gallery": "near", "identity": f"c{i}"}
+        if i == 0:
+            assert client.post("/galleries", json={"name": "near"}).status_code == 201
+        assert client.post("/enroll", data=fields, files=files).status_code == 201
+    strangers = [part(draw(1000 + i)) for i in range(40)]
+    assert client.post("/galleries/near/cohort", files=strangers).status_code == 201
+    path = "/galleries/near/operating-curve"
+
+    for target in (0.05, 0.2):
+        found = client.get(f"{path}/boundary", params={"target_fpir": target, "limit": 40}).json()
+        points = client.get(path).json()["points"]
+        [point] = [each for each in points if each["target_fpir"] == target]
+        assert found["threshold"] == point["threshold"]
+        assert found["source"] == "gallery"
+        sides = found["strangers"]
+        assert len(sides["above"]) + len(sides["below"]) == sides["tried"] == 40
+        for stranger in [*sides["above"], *sides["below"]]:
+            fields = {"gallery": "near", "target_fpir": target}
+            files = [strangers[stranger["stranger"]]]
+            [result] = client.post("/identify", data=fields, files=files).json()["results"]
+            assert result["score"] == stranger["score"]
+            assert result["candidates"][0]["identity"] == stranger["nearest"]
+            assert (result["outcome"] == "match") == (stranger["outcome"] == "match")
+
+    trials = [*found["enrolled"]["above"], *found["enrolled"]["below"]]
+    assert len(trials) == found["enrolled"]["tried"] == 12
+    for trial in trials[:4]:
+        i = int(trial["identity"][1:])
+        sample = f"/galleries/near/identities/{trial['identity']}/samples/{trial['sample']}"
+        assert client.delete(sample).status_code == 200
+        fields = {"gallery": "near", "threshold": found["threshold"], "top": 12}
+        [result] = client.post("/identify", data=fields, files=[part(draw(i, 1))]).json()[
+            "results"
+        ]
+        scores = {each["identity"]: each["score"] for each in result["candidates"]}
+        assert scores[trial["identity"]] == trial["score"]
+        assert (result["identity"] == trial["identity"]) == (trial["outcome"] == "own")
+        again = {"gallery": "near", "identity": trial["identity"]}
+        assert client.post("/enroll", data=again, files=[part(draw(i, 1))]).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=x", "target_fpir=0", "target_fpir=1", "target_fpir=nan"],
+)
+def test_no_more_of_a_boundary_is_shown_than_may_be(client, curve, query):
+    path = "/galleries/drawn/operating-curve/boundary"
+
+    assert_refused(client.get(f"{path}?{query}"), 422, "invalid-parameter")
+
+
+def test_a_boundary_is_the_gallerys_own_and_of_few_unless_asked_otherwise(client, curve):
+    path = "/galleries/drawn/operating-curve/boundary"
+
+    found = client.get(path).json()
+
+    assert found["target_fpir"] == 0.07
+    lists = [found[who][side] for who in ("enrolled", "strangers") for side in ("above", "below")]
+    assert max(map(len, lists)) == 6
+    assert_refused(client.get(f"{path}?target_fpir=0.0001"), 422, "target-unresolvable")
+    assert_refused(client.get("/galleries/x/operating-curve/boundary"), 404, "not-found")
+    empty = client.get("/galleries/default/operating-curve/boundary").json()
+    assert (empty["threshold"], empty["strangers"]["tried"]) == (None, 0)
 
 
 def test_a_target_that_the_curve_cannot_tell_is_refused_by_identifying(client, curve):

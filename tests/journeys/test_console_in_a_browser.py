@@ -29,11 +29,14 @@ VIEWS = (
 )
 
 
+DRAWN = {"name": "drawn", "keep_samples": True}
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     installed()
     root = tmp_path_factory.mktemp("console")
-    make_bundle(root / "bundles", cohort=400, dimension=32)
+    make_bundle(root / "bundles", cohort=400, dimension=32, card=SCRIPT)
     make_two_sided_bundle(root / "bundles")
     make_text_bundle(root / "bundles")
     service = Service(root / "var", root / "bundles", default_comparator="tiny")
@@ -43,10 +46,10 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(served):
-    """A gallery of 30, filled by calls."""
+    """A gallery of 50, filled by calls."""
     with served.client() as client:
-        assert client.post("/galleries", json={"name": "drawn"}).status_code == 201
-        for i in range(30):
+        assert client.post("/galleries", json=DRAWN).status_code == 201
+        for i in range(50):
             fields = {"gallery": "drawn", "identity": f"c{i}"}
             if i == 7:
                 fields["metadata"] = f'{{"note": "{SCRIPT}"}}'
@@ -188,10 +191,54 @@ def test_the_slider_shows_what_identifying_then_answers(tab, files, drawn):
     told = status(page, "Match")
     for figure, words in (
         (r"A match needs ([\d.]+)", "a match needs {}."),
-        (r"Strangers really named (.* in 95 % of cases)", "really {}"),
-        (r"Enrolled that are missed (.*)$", "Enrolled that this threshold misses {}"),
+        (r"Strangers really named (.*? in 95 % of cases)", "really {}"),
+        (r"Enrolled that are missed (.*? in 95 % of cases)$", "threshold misses {}"),
     ):
         assert words.format(re.search(figure, shown)[1]) in told
+
+
+def test_who_is_nearest_to_the_threshold_follows_the_slider_and_is_reached_by_keys(
+    tab, served, drawn
+):
+    page = tab.page
+    show(page, "Threshold")
+    choose(page, drawn)
+    slider = page.get_by_role("slider", name="Strangers that may be named")
+    slider.wait_for()
+    slider.focus()
+    near = page.get_by_role("region", name="Nearest to the threshold")
+
+    for words, target in (("10\u00a0%", 0.1), ("20\u00a0%", 0.2)):
+        while slider.get_attribute("aria-valuetext") != words:
+            page.keyboard.press("ArrowRight")
+        near.and_(page.locator("[aria-busy=false]")).wait_for()
+        with served.client() as client:
+            asked = {"target_fpir": target, "limit": 6}
+            path = f"/galleries/{drawn}/operating-curve/boundary"
+            found = client.get(path, params=asked).json()
+        for heading, trials in (
+            ("Enrolled, just found", found["enrolled"]["above"]),
+            ("Enrolled, just missed", found["enrolled"]["below"]),
+            ("Strangers, just named", found["strangers"]["above"]),
+            ("Strangers, just not named", found["strangers"]["below"]),
+        ):
+            part_of = near.locator("div").filter(
+                has=page.get_by_role("heading", name=heading, exact=True)
+            )
+            shown = part_of.last.get_by_role("listitem").all_inner_texts()
+            assert len(shown) == len(trials)
+            for text, trial in zip(shown, trials, strict=True):
+                assert f"{trial['score']:.3f}" in text
+                assert (trial["identity"] or f"Stranger {trial['stranger']}") in text
+                assert trial.get("nearest", "") in text
+
+    pictures = near.locator("img")
+    pictures.first.wait_for()
+    assert pictures.first.evaluate("(one) => one.decode().then(() => one.naturalWidth)") > 1
+    name = found["enrolled"]["above"][0]["identity"]
+    near.get_by_role("button", name=name, exact=True).first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("rowheader", name=name, exact=True).wait_for()
 
 
 def test_metadata_is_shown_as_it_is_and_galleries_are_made_and_deleted(tab, drawn):
@@ -286,6 +333,24 @@ def test_what_seems_wrong_is_gone_through_by_keys_set_right_and_undone(tab, serv
     queue.get_by_text("Done.").wait_for(state="detached")
     queue.get_by_role("button", name="Show twin").click()
     page.get_by_role("rowheader", name="twin", exact=True).wait_for()
+
+
+def test_a_card_is_shown_as_the_text_that_it_is(tab, served):
+    page = tab.page
+    show(page, "Comparators")
+    page.get_by_text("Card of tiny@1", exact=True).focus()
+    page.keyboard.press("Enter")
+
+    card = page.get_by_role("region", name="Card of tiny@1")
+    card.filter(has_text=SCRIPT).wait_for()
+
+    with served.client() as client:
+        told = client.get("/comparators/tiny").json()["card"]
+        listed = client.get("/comparators").json()["comparators"]
+    assert card.inner_text() == told.rstrip("\n") or card.inner_text() == told
+    assert card.locator("*").count() == 0
+    assert page.title() == "Comparators · Kindred"
+    assert not any("card" in each for each in listed)
 
 
 def test_what_goes_wrong_is_told_with_what_to_do(tab, files, drawn):

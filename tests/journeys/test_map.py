@@ -46,6 +46,13 @@ def enroll(client, gallery, identity, drawings):
     return [sample["id"] for sample in answer.json()["samples"]]
 
 
+def scraped(client):
+    """Return the value of each series, as it is written."""
+    lines = client.get("/metrics").text.splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
 @pytest.fixture
 def drawn(client, request):
     """A gallery of twelve, one of them under two names, and one with a stray sample."""
@@ -83,6 +90,12 @@ def test_a_map_is_there_at_once_and_its_layout_follows(client, drawn):
         assert len(found[column]) == 39
     assert found["x"] != first["x"]
     assert max(map(abs, found["x"] + found["y"])) == 1
+    told = scraped(client)
+    assert told['kindred_layouts_total{outcome="done"}'] >= 1
+    count = told["kindred_layout_duration_seconds_count"]
+    assert count == told['kindred_layouts_total{outcome="done"}']
+    assert told["kindred_layout_duration_seconds_sum"] > 0
+    assert told["kindred_maps_in_progress"] == 0
 
 
 def test_doubles_and_strays_stand_out(client, drawn):
@@ -235,9 +248,12 @@ def test_a_layout_that_fails_is_told_and_the_rest_is_there(tmp_path, bundles):
             for i in range(5):
                 enroll(client, "default", f"c{i}", [(i, take) for take in (1, 2, 3)])
             found = done(client, "default").json()
+            told = scraped(client)
     finally:
         assert service.stop() == 0
 
+    assert told['kindred_layouts_total{outcome="late"}'] == 1
+    assert told["kindred_layout_duration_seconds_count"] == 0
     assert found["layout"] == "pca"
     assert found["reason"] == "it took more than 0.05 seconds"
     assert len(found["outcomes"]) == 15
@@ -279,7 +295,12 @@ def test_a_gallery_that_is_deleted_leaves_no_work_behind(client, served):
     wait_until(lambda: layouts(served))
 
     assert client.get("/galleries/gone/map").json()["progress"] < 1
+    before = scraped(client)
+    assert before["kindred_maps_in_progress"] == 1
     client.delete("/galleries/gone")
 
     wait_until(lambda: not layouts(served))
+    wait_until(lambda: scraped(client)["kindred_maps_in_progress"] == 0)
+    abandoned = 'kindred_layouts_total{outcome="abandoned"}'
+    assert scraped(client)[abandoned] == before[abandoned] + 1
     assert_refused(client.get("/galleries/gone/map"), 404, "not-found")

@@ -114,6 +114,7 @@ def use_everything(telemetry: Telemetry, name: str, problem: str, outcome: str) 
     telemetry.drift(name, 0.1, 0.2, 500)
     telemetry.canary_wrong(name)
     telemetry.evaluated(outcome, 0.1)
+    telemetry.laid_out(outcome, 0.1)
     telemetry.ready_reasons([name])
 
 

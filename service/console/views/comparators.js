@@ -1,8 +1,10 @@
 // What compares here: of whom it learnt, what it takes, and how well it does.
 
 import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { app } from "../app.js";
+import { get, path } from "../api.js";
+import { app, attempt } from "../app.js";
 import { asCode, spoken } from "../calls.js";
+import { problemBox } from "../parts.js";
 import { count, day, rate, score } from "../words.js";
 
 export const title = "Comparators";
@@ -35,7 +37,21 @@ const card = (each) => html`<section class="panel">
     <div class="wide" tabindex="0" role="region" aria-label="Measured of ${each.name}"><table>
     <thead><tr>${columns(each).map((name) => html`<th scope="col">${name.replaceAll("_", " ")}</th>`)}</tr></thead>
     <tbody>${each.metrics.map((metric) => html`<tr>${columns(each).map((name) => html`<td>${shown(metric[name])}</td>`)}</tr>`)}</tbody></table></div></details>` : nothing}
+  ${written(each)}
 </section>`;
+
+const cards = {}; // digest → { busy, problem, text }
+
+const written = (each) => {
+  const card = cards[each.digest] ??= { busy: false, problem: null, text: null };
+  const named = `${each.name}@${each.version}`;
+  return html`<details @toggle=${(event) => {
+    if (!event.target.open || card.text !== null) return;
+    attempt(card, async () => { card.text = (await get(path("comparators", named))).card; });
+  }}><summary>Card of ${named}</summary>
+    ${problemBox(card.problem)}
+    <pre class="written" tabindex="0" role="region" aria-label="Card of ${named}, as its maker wrote it">${card.text ?? "…"}</pre></details>`;
+};
 
 const users = (each) => {
   if (!app.galleries) return "this key does not list galleries";

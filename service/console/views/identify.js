@@ -8,7 +8,7 @@ import { asCode, spoken } from "../calls.js";
 import { TRIALS, drawings, drawn } from "../drawings.js";
 import { busyButton, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
 import {
-  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score,
+  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score, span,
 } from "../words.js";
 import { preview } from "../previews.js";
 import { give } from "./enroll.js";
@@ -131,10 +131,11 @@ const row = (term, text) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`;
 const figures = (answer, result) => result.reason === "empty-gallery" ? nothing : html`<dl>
   ${result.p_value === null ? nothing : row("Strangers who come as close", `${rate(result.p_value)} (p-value)`)}
   ${result.target_fpir === null ? nothing : row("Strangers that may be named", html`${rate(result.target_fpir)}${
-    result.evidence.fpir_interval ? html`; really ${rate(result.evidence.fpir_interval[0])} to ${rate(result.evidence.fpir_interval[1])}, in 95 % of cases` : nothing}`)}
+    result.evidence.fpir_interval ? html`; really ${span(result.evidence.fpir_interval)}, in 95 % of cases` : nothing}`)}
   ${row("Enrolled that this threshold misses", result.expected_fnir === null
     ? `not known: ${WHY_NO_MISS_RATE[result.expected_fnir_reason] ?? result.expected_fnir_reason}`
-    : rate(result.expected_fnir))}
+    : `${rate(result.expected_fnir)}${result.evidence.fnir_interval
+      ? `; really ${span(result.evidence.fnir_interval)}, in 95 % of cases` : ""}`)}
   ${result.decision.margin === null ? nothing
     : row("Margin", `${score(result.decision.margin)} above ${result.decision.runner_up}`)}
   ${result.score === null ? nothing : row("Probability", result.posterior === null

@@ -6,7 +6,8 @@ import { app, attempt, go, refresh, update } from "../app.js";
 import { asCode, spoken } from "../calls.js";
 import { figures, plot } from "../lines.js";
 import { galleryField, problemBox } from "../parts.js";
-import { WHY_NO_MISS_RATE, count, rate, score } from "../words.js";
+import { WHY_NO_MISS_RATE, count, rate, score, span } from "../words.js";
+import { boundary, lookAt } from "./boundary.js";
 import { asked } from "./identify.js";
 
 export const title = "Threshold";
@@ -24,7 +25,14 @@ export function enter() {
     const before = found.of === name ? found.curve?.points[found.chosen]?.target_fpir : undefined;
     const at = curve.points.findIndex((point) => point.target_fpir === (before ?? curve.target_fpir));
     Object.assign(found, { curve, of: name, chosen: Math.max(at, 0) });
+    lookAt(curve, curve.points[found.chosen]);
   });
+}
+
+function choose(curve, at) {
+  found.chosen = at;
+  lookAt(curve, curve.points[at]);
+  update();
 }
 
 const change = (name, told, task) => attempt(made, async () => {
@@ -61,7 +69,7 @@ const slider = (curve) => {
     <label class="field">Strangers that may be named
       <input type="range" min="0" max=${curve.points.length - 1} step="1" .value=${String(found.chosen)}
         aria-valuetext=${rate(point.target_fpir)}
-        @input=${(event) => { found.chosen = Number(event.target.value); update(); }}></label>
+        @input=${(event) => choose(curve, Number(event.target.value))}></label>
     <div role="status" class="card ${point.strangers_needed === null ? "" : "greyed"}"><div class="told">
       <p class="outcome">${rate(point.target_fpir)}${point.target_fpir === curve.target_fpir ? html` <span class="hint">as this gallery has it</span>` : nothing}</p>
       ${described(curve, point)}
@@ -78,8 +86,10 @@ const slider = (curve) => {
     ${problemBox(made.problem)}
     <p class="hint">It rests on ${count(curve.cohort_identities, "stranger")} of the ${curve.source}${curve.own_trials
       ? ` and ${count(curve.own_trials, "trial")} of the gallery against itself` : ""}, enough to tell rates from ${rate(curve.resolvable_from)} on.
-      ${count(curve.identities, "identity is", "identities are")} enrolled, at version ${curve.version}; scores by rule ${curve.rule}.</p>
-    ${table(curve)}`;
+      ${count(curve.identities, "identity is", "identities are")} enrolled, at version ${curve.version}; scores by rule ${curve.rule}.
+      ${point.expected_fnir === null ? "" : missed(curve)}</p>
+    ${table(curve)}
+    ${boundary(curve, point)}`;
 };
 
 function described(curve, point) {
@@ -91,12 +101,17 @@ function described(curve, point) {
   if (!curve.identities) return html`<p>Nobody is enrolled yet, so there is no threshold.</p>`;
   return html`<dl>
     <div><dt>A match needs</dt><dd><b>${score(point.threshold)}</b></dd></div>
-    <div><dt>Strangers really named</dt><dd>${rate(point.fpir_interval[0])} to ${rate(point.fpir_interval[1])}, in 95 % of cases</dd></div>
+    <div><dt>Strangers really named</dt><dd>${span(point.fpir_interval)}, in 95 % of cases</dd></div>
     <div><dt>Enrolled that are missed</dt><dd>${point.expected_fnir === null
       ? `not known: ${WHY_NO_MISS_RATE[point.expected_fnir_reason] ?? point.expected_fnir_reason}`
-      : html`<b>${rate(point.expected_fnir)}</b>`}</dd></div>
+      : html`<b>${rate(point.expected_fnir)}</b>${point.fnir_interval
+        ? `; really ${span(point.fnir_interval)}, in 95 % of cases` : nothing}`}</dd></div>
   </dl>`;
 }
+
+const missed = (curve) => curve.genuine_trials < 10
+  ? "How surely so many are missed is not known: that takes 10 identities with a second sample."
+  : `Misses are counted on ${count(curve.genuine_trials, "identity", "identities")}: one sample of each, left out and looked for by its others.`;
 
 const SHARES = [0, 0.25, 0.5, 0.75, 1];
 
@@ -110,7 +125,8 @@ const chart = (curve, chosen) => {
       { name: "strangers named, with what 95\u00a0% of cases lie between",
         values: of((point) => point.fpir_interval && point.target_fpir),
         lower: of((point) => point.fpir_interval?.[0] ?? null), upper: of((point) => point.fpir_interval?.[1] ?? null) },
-      { name: "enrolled that are missed", values: of((point) => point.expected_fnir) },
+      { name: "enrolled that are missed, likewise", values: of((point) => point.expected_fnir),
+        lower: of((point) => point.fnir_interval?.[0] ?? null), upper: of((point) => point.fnir_interval?.[1] ?? null) },
       { name: "score that a match needs", values: of((point) => point.threshold), dashed: true },
     ],
     x: { from, to: curve.points.at(-1).target_fpir, scale: "log", ticks: [0.001, 0.01, 0.1, 0.5], tell: rate },
@@ -121,10 +137,11 @@ const chart = (curve, chosen) => {
 };
 
 const table = (curve) => figures(
-  "All figures", ["Strangers named", "Score needed", "Really named, 95\u00a0%", "Enrolled missed"],
+  "All figures", ["Strangers named", "Score needed", "Really named, 95\u00a0%", "Enrolled missed", "Really missed, 95\u00a0%"],
   curve.points.map((point) => [rate(point.target_fpir), ...point.strangers_needed === null
     ? [point.threshold === null ? "–" : score(point.threshold),
-      point.fpir_interval ? `${rate(point.fpir_interval[0])} to ${rate(point.fpir_interval[1])}` : "–",
-      point.expected_fnir === null ? "not known" : rate(point.expected_fnir)]
-    : [`takes ${count(point.strangers_needed, "stranger")}`, "–", "–"]]),
+      point.fpir_interval ? span(point.fpir_interval) : "–",
+      point.expected_fnir === null ? "not known" : rate(point.expected_fnir),
+      point.fnir_interval ? span(point.fnir_interval) : "–"]
+    : [`takes ${count(point.strangers_needed, "stranger")}`, "–", "–", "–"]]),
 );
