@@ -44,7 +44,7 @@ def largest(folder: Path, dimension: int) -> dict[str, list[str]]:
 
     embeddings = as_json("embeddings", {"files": [{"embedding": row} for row in rows]})
     wrong = as_json("wrong", {"files": [{"embedding": ["1"] * 500_000}]})
-    nested = as_json("nested", {"files": [{"embedding": [[]] * 250_000}]})
+    nested = as_json("nested", {"files": [{"embedding": [[]] * 125_000}]})
     files = [word for _ in range(256) for word in ("-F", f"files=@{DRAWING}")]
     lines = "\n".join(
         json.dumps({"identity": f"id-{i % 1000}", "embedding": row, "metadata": {"n": "x" * 3000}})
@@ -58,7 +58,7 @@ def largest(folder: Path, dimension: int) -> dict[str, list[str]]:
         "/embed, 256 pictures": ["/embed", *files],
         "/cluster, 256 pictures": ["/cluster", *files],
         "/embed, 500,000 words for numbers": ["/embed", *wrong],
-        "/embed, 250,000 lists for numbers": ["/embed", *nested],
+        "/embed, 125,000 lists for numbers": ["/embed", *nested],
         "/enroll/bulk, 4,096 lines": ["/enroll/bulk", *bulk],
         "export, 4,096 samples": ["/galleries/default/export"],
         "health, 4,096 samples": ["/galleries/default/health"],

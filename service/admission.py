@@ -131,6 +131,8 @@ class Place:
         """Whether so many came at the same time that it should be sent away after all."""
         self.left = False
         """Whether the client has, so that the work was dropped."""
+        self.whole = False
+        """Whether the whole request is here."""
         if kind == "long":
             self.begin()
 

@@ -28,7 +28,7 @@ class Embedded:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     input: Windows
-    result: asyncio.Future[Embedded]
+    result: asyncio.Future[Embedded | Exception]
     since: float
 
 
@@ -74,16 +74,17 @@ class Batcher:
         self._waiting.extend(entries)
         if self._running is None or self._running.done():
             self._running = loop.create_task(self._run())
+        found: list[Embedded | Degenerate] = []
         try:
-            found = await asyncio.gather(*(e.result for e in entries), return_exceptions=True)
-        except asyncio.CancelledError:
             for entry in entries:
-                entry.result.cancel()
-            raise
-        for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, Degenerate):
-                raise one
-        return found  # type: ignore[return-value]  # all other exceptions were raised above
+                one = await entry.result
+                if isinstance(one, Exception) and not isinstance(one, Degenerate):
+                    raise one
+                found.append(one)
+        finally:
+            for entry in entries[len(found) :]:
+                entry.result.cancel()  # nobody waits for it
+        return found
 
     async def _run(self) -> None:
         while batch := self._next_batch():
@@ -100,7 +101,7 @@ class Batcher:
                 if entry.result.done():  # its client left during the run
                     continue
                 if isinstance(result, Exception):
-                    entry.result.set_exception(result)
+                    entry.result.set_result(result)
                 else:
                     entry.result.set_result(Embedded(result, started - entry.since, encode))
 

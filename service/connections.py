@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from time import monotonic
 from typing import Protocol
 
@@ -11,7 +11,7 @@ SLOWEST_READER = 64 * 1024
 """Bytes of an answer that buy a client another second to read the rest in."""
 
 
-class Stage(Enum):
+class Stage(StrEnum):
     """What a connection waits for its client to do; the value is what its end is counted as."""
 
     IDLE = "idle"  # to begin a request

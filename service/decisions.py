@@ -10,7 +10,7 @@ from time import monotonic
 from index import Identification
 from models_store import Comparator, Given, Sample
 from models_store.comparator import Array
-from service.recogniser import fingerprint
+from service.enrolling import fingerprint
 from service.results import Identifications
 
 MOST_LISTED = 10  # candidates of a decision that are remembered, and samples of each
@@ -75,7 +75,7 @@ class Decisions:
             whose = fingerprint(given)
             asked = (caller, found.replica.name, found.replica.comparator.digest, found.version)
             decided = Decided(
-                _name(*asked, i, whose, result),
+                _name(*asked, i, whose, *_told(result)),
                 caller,
                 datetime.now(UTC),
                 found.replica.name,
@@ -119,6 +119,21 @@ class Decisions:
 def _name(*words: object) -> str:
     """Return an id that is the same for the same decision, whoever serves it."""
     return hashlib.blake2b(repr(words).encode(), digest_size=12).hexdigest()
+
+
+def _told(result: Identification) -> tuple[object, ...]:
+    """Return what tells a decision from every other on the same probe and version of a gallery."""
+    first = result.candidates[0] if result.candidates else None
+    return (
+        result.rule,
+        result.outcome,
+        result.reason,
+        result.threshold,
+        result.target_fpir,
+        result.unknown_posterior,
+        first and (first.identity, first.score, first.posterior),
+        [len(each.samples) for each in result.candidates],
+    )
 
 
 def _shortened(result: Identification) -> Identification:

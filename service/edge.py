@@ -10,7 +10,7 @@ from time import perf_counter
 
 import structlog
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -47,6 +47,8 @@ BARRIER_MISSED = PROBLEMS[NotDurable].slug
 CUT_OFF = "the service stops; what was being written may or may not be kept"
 SLOWEST_SENDER = 1024  # bytes of a body that buy a client another second to send the rest in
 REFUSED = (Unauthenticated, Forbidden, OutOfScope, QuotaExceeded)
+TOLD = b"x-problem"
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -79,6 +81,7 @@ class Edge:
         self._app = app
         self._door = door
         self._telemetry = telemetry
+        self._in_progress = telemetry.in_progress()
         self._deadline = deadline
         self._body_timeout = body_timeout
 
@@ -89,7 +92,7 @@ class Edge:
             return
         call = _Call(scope, receive, send, self._body_timeout)
         scope["state"] = {"facts": Facts(), "request_id": call.id}
-        with self._telemetry.in_progress(), call.place or nullcontext():
+        with self._in_progress, call.place or nullcontext():
             try:
                 call.demand_room()
                 with self._door.admit(
@@ -185,15 +188,21 @@ class _Call:
     async def receive(self) -> Message:
         if self._whole:
             return await self._receive()
+        if self.place is not None and self.place.whole:  # and so nobody is waited for
+            return self._received(await self._receive(), perf_counter())
         begun, self.receiving = perf_counter(), True
         try:
             async with asyncio.timeout(max(self._patience, 0)):
                 message = await self._receive()
         except TimeoutError as error:
             raise ReceiveTimeout("expected the whole body sooner") from error
-        now, self.receiving = perf_counter(), False
+        self.receiving = False
+        return self._received(message, begun)
+
+    def _received(self, message: Message, begun: float) -> Message:
+        """Count a message that was waited for since `begun`."""
         if message["type"] == "http.request":
-            size = len(message.get("body", b""))
+            now, size = perf_counter(), len(message.get("body", b""))
             self.body_bytes += size
             self._patience -= now - begun - size / SLOWEST_SENDER
             self.received = now - self.started
@@ -211,11 +220,11 @@ class _Call:
             self.status = message["status"]
             if self.place is not None:
                 self.place.answered = self.status in (HTTPStatus.OK, HTTPStatus.CREATED)
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self.id
-            headers["X-Content-Type-Options"] = "nosniff"
-            self.problem = headers.get("x-problem")
-            del headers["x-problem"]
+            headers = [pair for pair in message["headers"] if pair[0] != TOLD]
+            if len(headers) < len(message["headers"]):
+                self.problem = next(v.decode() for n, v in message["headers"] if n == TOLD)
+            headers += ((b"x-request-id", self.id.encode()), NO_SNIFFING)
+            message["headers"] = headers
         await self._send(message)
 
 

@@ -9,6 +9,7 @@ import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from traceback import walk_tb
 from typing import TextIO
 
@@ -19,6 +20,7 @@ ROOM = 2**20  # bytes that may wait in a pipe for its reader
 A_MOMENT = 10  # milliseconds that the rest of a long line may wait to be taken
 
 _STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
+_REQUESTS = logging.getLogger("kindred.requests")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C
 
 
@@ -45,33 +47,39 @@ def request_line(
     `Telemetry.gallery_label` gives it. A `traceparent` that is not one (W3C Trace Context) is left
     out.
     """
-    fields = {
+    failed = status >= 500 and status != 503  # a 503 is a polite refusal
+    level = logging.ERROR if failed else logging.INFO
+    if not _REQUESTS.isEnabledFor(level):
+        return
+    event: EventDict = {
+        "event": "request",
+        "logger": _REQUESTS.name,
+        "level": "error" if failed else "info",
         "id": request_id,
         "method": method,
         "route": route,
         "status": status,
         "ms": round(ms, 3),
-        "caller": caller,
-        "comparator": comparator,
-        "gallery": gallery,
-        "problem": problem,
-        "samples": samples,
-        "outcomes": outcomes and dict(outcomes),
-        "timings_ms": timings_ms and {stage: round(t, 3) for stage, t in timings_ms.items()},
-        "traceparent": traceparent if _TRACEPARENT.fullmatch(traceparent or "") else None,
     }
-    failed = status >= 500 and status != 503  # a 503 is a polite refusal
-    level = logging.ERROR if failed else logging.INFO
-    logger = logging.getLogger("kindred.requests")
-    if not logger.isEnabledFor(level):
-        return
-    name = logging.getLevelName(level).lower()
-    event: EventDict = {"event": "request", "logger": logger.name, "level": name}
-    event.update({name: value for name, value in fields.items() if value is not None})
+    known = (
+        ("caller", caller),
+        ("comparator", comparator),
+        ("gallery", gallery),
+        ("problem", problem),
+        ("samples", samples),
+        ("outcomes", outcomes and dict(outcomes)),
+        ("timings_ms", timings_ms and {stage: round(t, 3) for stage, t in timings_ms.items()}),
+    )
+    for name, value in known:
+        if value is not None:
+            event[name] = value
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent):
+        event["traceparent"] = traceparent
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     # As structlog would, by way of `logging`, but that costs as much as a good deal of a request.
-    for handler in logging.getLogger().handlers:
+    for handler in logging.root.handlers:
         if isinstance(handler, _Unblocked):
-            handler.write(handler.rendered(_STAMP(logger, name, event)))
+            handler.write(handler.rendered(event))
 
 
 def configure_logging(level: str = "info", *, json: bool | None = None) -> None:

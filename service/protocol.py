@@ -1,8 +1,8 @@
 """HTTP/1.1 as uvicorn has it, with bounds on what a client sends and on how long that takes."""
 
 import asyncio
-import os
 from http import HTTPStatus
+from random import getrandbits
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -57,6 +57,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = False  # whether the request that is being read was turned away
         self._leaving = False  # whether nothing is read any more
         self._said_all = False  # … and nothing written
+        self._held = b""  # the head of an answer whose body has not been written
+        self._feeding = False  # whether what came is being read just now …
+        self._next: tuple[Stage | None] | None = None  # … and what is waited for after that
         self._place: Place | None = None  # of the request that is being read
         self._places: set[Place] = set()
 
@@ -80,15 +83,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._ended():
             return
         self._unread += len(data)
+        self._feeding, self._next = True, None
         if not (self._in_head or self._in_body):
             self._in_head = True
             if self._quiet():
-                self._entrance.connections.wait(self, Stage.HEAD)
+                self._wait(Stage.HEAD)
         super().data_received(data)
-        if self._ended():
-            return
-        if not self._in_body and self._unread > LONGEST_HEAD:
+        if not (self._in_body or self._ended()) and self._unread > LONGEST_HEAD:
             self._refuse(HEADERS_TOO_LARGE)
+        self._feeding = False
+        if self._next is not None:
+            self._wait(*self._next)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -120,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._place.crowded = not admitted
             self._places.add(self._place)
             self.scope[PLACE] = self._place  # type: ignore[literal-required]
-        self._entrance.connections.wait(self, Stage.BODY)
+        self._wait(Stage.BODY)
         super().on_headers_complete()
         self._places = {place for place in self._places if not place.ended}
         self.cycle.transport = cast("asyncio.Transport", self)  # see write and close
@@ -137,15 +142,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body, self._unread = False, 0
         if self._refused:
             self._refused = False
-            self._entrance.connections.wait(self, Stage.IDLE)
+            self._wait(Stage.IDLE)
             return
         if self._place is not None:
+            self._place.whole = True
             self._place.begin()
             self._place = None
         if self.cycle.response_complete:
-            self._entrance.connections.wait(self, Stage.IDLE)
+            self._wait(Stage.IDLE)
         else:
-            self._entrance.connections.go_on(self)
+            self._wait(None)
             if not self.cycle.response_started:
                 self.cycle.keep_alive = self._keeps_alive()
         super().on_message_complete()
@@ -159,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._ended() or not self._quiet():
             return
         stage = Stage.LEAVING if self._in_body else Stage.HEAD if self._in_head else Stage.IDLE
-        self._entrance.connections.wait(self, stage)
+        self._wait(stage)
 
     def send_400_response(self, msg: str) -> None:
         """Tell why the head is refused, and close the connection; `msg` is uvicorn's own."""
@@ -181,6 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def close(self) -> None:
         """Close the connection, once there is nothing more that the client wants to send."""
+        self._let_go()
         if self._in_body:
             self._linger()
         else:
@@ -191,9 +198,26 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.transport.is_closing()
 
     def write(self, data: bytes) -> None:
-        """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask."""
-        if not (self._said_all or self.transport.is_closing()):
-            self.transport.write(data)
+        """Write, as long as somebody may read it: of pipelined requests uvicorn does not ask.
+
+        A head is held back until its body is written, so that both are one packet.
+        """
+        if self._said_all or self.transport.is_closing():
+            return
+        if data.startswith(_HEAD) and not self._held:
+            self._held = data
+            self.loop.call_soon(self._let_go)  # if nothing follows at once
+            return
+        if self._held and len(data) <= SHORT_BODY:
+            data, self._held = self._held + data, b""
+        self._let_go()
+        self.transport.write(data)
+
+    def _let_go(self) -> None:
+        """Write the head that was held back."""
+        if self._held and not self.transport.is_closing():
+            self.transport.write(self._held)
+        self._held = b""
 
     def _linger(self) -> None:
         """Read on for a while without looking, so that the client reads what we said.
@@ -202,10 +226,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """
         if self._ended():
             return
+        self._let_go()
         self._leaving = self._said_all = True
         self.flow.resume_reading()
         self.transport.write_eof()
-        self._entrance.connections.wait(self, Stage.LEAVING)
+        self._wait(Stage.LEAVING)
 
     def _check_head(self) -> int:
         """Return how long the body is said to be, or raise ValueError."""
@@ -230,9 +255,18 @@ class BoundedProtocol(HttpToolsProtocol):
         keep = length <= SHORT_BODY and self._keeps_alive()
         self._answer(OVERLOADED, keep=keep)
         if keep:
-            self._entrance.connections.wait(self, Stage.LEAVING)
+            self._wait(Stage.LEAVING)
         else:
             self._linger()
+
+    def _wait(self, stage: Stage | None) -> None:
+        """Wait for the client to do this from now on, or for nothing: once what came is read."""
+        if self._feeding:
+            self._next = (stage,)
+        elif stage is None:
+            self._entrance.connections.go_on(self)
+        else:
+            self._entrance.connections.wait(self, stage)
 
     def _ended(self) -> bool:
         """Say whether what comes is of no interest any more."""
@@ -258,10 +292,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _answer(self, kind: Kind, *, keep: bool = False) -> None:
+        self._let_go()
         asked = next((value for name, value in self.headers if name == b"x-request-id"), b"")
         text = asked.decode("latin-1")
-        request_id = text if REQUEST_ID.fullmatch(text) else os.urandom(16).hex()
-        head, body = _PREPARED[kind]
+        request_id = text if REQUEST_ID.fullmatch(text) else f"{getrandbits(128):032x}"
+        head, body = _PREPARED[kind.slug]
         body = body.replace(_ID, request_id.encode())
         head = head % (len(body), request_id.encode(), b"" if keep else b"connection: close\r\n")
         self.transport.write(head + body)
@@ -273,6 +308,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("expected a shorter head")
 
 
+_HEAD = b"HTTP/1."
 _ID = b"{id}"
 
 
@@ -289,4 +325,4 @@ def _prepare(kind: Kind, detail: str) -> tuple[bytes, bytes]:
     return head.encode(), body.encode()
 
 
-_PREPARED = {kind: _prepare(kind, detail) for kind, detail in _DETAILS.items()}
+_PREPARED = {kind.slug: _prepare(kind, detail) for kind, detail in _DETAILS.items()}

@@ -3,7 +3,6 @@
 import re
 from urllib.parse import parse_qsl
 
-from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from models_store import Sample
@@ -14,6 +13,7 @@ from service.uploads import (
     UnsupportedMedia,
     Upload,
     UploadLimits,
+    media_type_of,
     read_body,
     read_media_type,
     read_upload,
@@ -26,7 +26,7 @@ MOST_FIELDS = 16
 
 def is_raw(request: Request) -> bool:
     """Say whether a body is a sample itself, by its Content-Type."""
-    media_type, _ = parse_options_header(request.headers.get("content-type"))
+    media_type, _ = media_type_of(request)
     return RAW.fullmatch(media_type) is not None
 
 
@@ -36,7 +36,7 @@ async def read_samples(request: Request, limits: UploadLimits) -> Upload:
     A picture or clip is then read as a file of a multipart body is, and plain text as a part that
     is no file. Raises TooLarge, UnsupportedMedia, MalformedBody or InvalidParameter.
     """
-    media_type, _ = parse_options_header(request.headers.get("content-type"))
+    media_type, _ = media_type_of(request)
     if media_type in (MULTIPART, JSON):
         return await read_upload(request, limits, ("files",))
     if not RAW.fullmatch(media_type):

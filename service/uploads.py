@@ -4,8 +4,9 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,12 +17,13 @@ from starlette.requests import Request
 from models_store import Given, ReadyEmbedding, Sample
 from models_store.comparator import Array
 from service.parameters import InvalidParameter, field_name
+from service.plain_multipart import SHORT, Part, plain_parts
 
 MOST_PARTS_BESIDE_SAMPLES = 16
 MOST_PARTS_A_SAMPLE = 3  # the file, whose it is, and which group they belong to
 LONG_BODY = 2**18  # bytes of JSON from which parsing it would keep everybody else waiting
 MOST_VALUES = 2**19
-MOST_CONTAINERS = 2**18
+MOST_CONTAINERS = 2**17
 LONGEST_FIELD = 2**16  # bytes of a part that is no sample
 MOST_BESIDE = 2**14  # bytes around a part: boundaries, headers, and what stands between
 PLAIN = (b"7bit", b"8bit", b"binary")  # transfer encodings that change nothing
@@ -99,8 +101,7 @@ async def read_upload(
         if not 0 < len(boundary) <= 200:
             raise MalformedBody("expected a multipart boundary of 1 to 200 bytes")
         reader = _PartReader(limits, sample_fields)
-        parts = await _read_parts(bounded(request, limits.body), boundary, reader)
-        upload = _from_parts(parts, sample_fields)
+        upload = _from_parts(await _read_parts(request, boundary, reader), sample_fields)
     else:
         body = await read_body(request, limits.body)
         most = max(MOST_VALUES, limits.numbers)
@@ -119,11 +120,19 @@ def read_media_type(request: Request, *accepted: bytes) -> tuple[bytes, dict[byt
 
     A charset may be named, if it is UTF-8.
     """
-    media_type, options = parse_options_header(request.headers.get("content-type"))
+    media_type, options = media_type_of(request)
     if media_type not in accepted or options.get(b"charset", b"utf-8").lower() != b"utf-8":
         kinds = " or ".join(kind.decode() for kind in accepted)
         raise UnsupportedMedia(f"expected a body of {kinds}, in UTF-8")
     return media_type, options
+
+
+def media_type_of(request: Request) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the media type that a body is said to be of, and its options."""
+    return _media_type(request.headers.get("content-type"))
+
+
+_media_type = lru_cache(maxsize=64)(parse_options_header)
 
 
 async def read_json(request: Request, limit: int) -> Any:
@@ -147,10 +156,15 @@ def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("expected a body without Content-Encoding")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if (_announced(request) or 0) > limit:
         raise TooLarge(f"expected a body of at most {limit} bytes")
     return _bounded(request, limit)
+
+
+def _announced(request: Request) -> int | None:
+    """Return how many bytes the body is said to have, None where that is not said."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else None
 
 
 async def _bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
@@ -204,7 +218,7 @@ def read_sample(value: Any, where: str) -> Given:
 
 @dataclass(slots=True)
 class _Part:
-    """One part of a multipart body; a file if it has a file name."""
+    """A part that is being read."""
 
     name: str = ""
     filename: str | None = None
@@ -215,9 +229,10 @@ class _PartReader:
     """Collects the parts that python-multipart finds, and stops at the first limit passed."""
 
     def __init__(self, limits: UploadLimits, sample_fields: tuple[str, ...]) -> None:
-        self.parts: list[_Part] = []
+        self.limits = limits
         self.ended = False
-        self._limits = limits
+        self._parts: list[_Part] = []
+        self._most = MOST_PARTS_A_SAMPLE * limits.files + MOST_PARTS_BESIDE_SAMPLES
         self._sample_fields = sample_fields
         self._beside = 0  # bytes that are no part's content
         self._header = bytearray()
@@ -235,17 +250,29 @@ class _PartReader:
             "on_end": self._end,
         }
 
+    def admits(self, parts: list[Part]) -> bool:
+        """Say whether these are all within the limits."""
+        return len(parts) <= self._most and all(
+            len(part.content) <= self._longest(part.name) for part in parts
+        )
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what was collected, each part once."""
+        for part in self._parts:
+            content = bytes(part.content)
+            part.content.clear()
+            yield Part(part.name, part.filename, content)
+
     def received(self, count: int) -> None:
         """Tell how many bytes come next; raise TooLarge if too many before were of no use."""
-        if self._beside > MOST_BESIDE * (len(self.parts) + 1):
+        if self._beside > MOST_BESIDE * (len(self._parts) + 1):
             raise TooLarge(f"expected at most {MOST_BESIDE} bytes beside each part")
         self._beside += count
 
     def _begin(self) -> None:
-        most = MOST_PARTS_A_SAMPLE * self._limits.files + MOST_PARTS_BESIDE_SAMPLES
-        if len(self.parts) >= most:
-            raise TooLarge(f"expected at most {self._limits.files} files")
-        self.parts.append(_Part())
+        if len(self._parts) >= self._most:
+            raise TooLarge(f"expected at most {self.limits.files} files")
+        self._parts.append(_Part())
         self._disposition = b""
 
     def _end_header(self) -> None:
@@ -264,29 +291,47 @@ class _PartReader:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise MalformedBody("expected every part to have a name")
-        part = self.parts[-1]
+        part = self._parts[-1]
         part.name = options[b"name"].decode("utf-8", "replace")
         if b"filename" in options:
             part.filename = options[b"filename"].decode("utf-8", "surrogateescape")
 
     def _add(self, data: bytes, start: int, end: int) -> None:
-        part = self.parts[-1]
+        part = self._parts[-1]
         part.content.extend(data[start:end])
         self._beside -= end - start
-        sample = part.name in self._sample_fields
-        longest = self._limits.longest(part.name) if sample else LONGEST_FIELD
+        longest = self._longest(part.name)
         if len(part.content) > longest:
-            what = "files" if sample else "plain fields"
+            what = "files" if part.name in self._sample_fields else "plain fields"
             raise TooLarge(f"expected {what} of at most {longest} bytes")
+
+    def _longest(self, name: str) -> int:
+        return self.limits.longest(name) if name in self._sample_fields else LONGEST_FIELD
 
     def _end(self) -> None:
         self.ended = True
 
 
-async def _read_parts(
-    chunks: AsyncIterator[bytes], boundary: bytes, reader: _PartReader
-) -> list[_Part]:
-    """Return the parts of a body that is parsed as it comes in, and never held twice."""
+async def _read_parts(request: Request, boundary: bytes, reader: _PartReader) -> Iterable[Part]:
+    """Return the parts of a body: a short one is read whole, others are parsed as they come."""
+    chunks = bounded(request, reader.limits.body)
+    length = _announced(request)
+    if length is not None and length <= SHORT:
+        body = b"".join([chunk async for chunk in chunks])
+        parts = plain_parts(body, boundary)
+        if parts is not None and reader.admits(parts):
+            return parts
+        chunks = _again(body)
+    await _parse(chunks, boundary, reader)
+    return reader.parts()
+
+
+async def _again(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _parse(chunks: AsyncIterator[bytes], boundary: bytes, reader: _PartReader) -> None:
+    """Have a reader collect the parts of a body, which is never held twice."""
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in chunks:
@@ -298,21 +343,18 @@ async def _read_parts(
         raise MalformedBody("expected a multipart body that follows its boundary") from error
     if not reader.ended:
         raise MalformedBody("the multipart body ends before its closing boundary")
-    return reader.parts
 
 
-def _from_parts(parts: list[_Part], sample_fields: tuple[str, ...]) -> Upload:
+def _from_parts(parts: Iterable[Part], sample_fields: tuple[str, ...]) -> Upload:
     upload = Upload(textual=True)
     for part in parts:
-        content = bytes(part.content)
-        part.content.clear()
         if part.name in sample_fields:
-            sample = Sample(content, "text" if part.filename is None else None)
+            sample = Sample(part.content, "text" if part.filename is None else None)
             upload.samples.setdefault(part.name, []).append(sample)
             upload.filenames.setdefault(part.name, []).append(part.filename)
             continue
         try:
-            text = content.decode("utf-8")
+            text = part.content.decode("utf-8")
         except UnicodeDecodeError as error:
             raise MalformedBody(f"{field_name(part.name)}: expected UTF-8") from error
         if part.filename is not None:

@@ -246,3 +246,24 @@ def test_500_stuck_sockets_with_default_settings_are_closed_and_harm_nobody(star
     assert found.succeeded == found.honest
     assert found.closed_after_s is not None
     assert np.isfinite(found.honest_p99_ms)
+
+
+def test_an_answer_is_written_at_once_and_a_stream_line_by_line(strict):
+    channel = connect(strict)
+
+    answers = []
+    for _ in range(20):
+        channel.sendall(GET + b"\r\n")
+        answers.append(channel.recv(65536))
+    channel.sendall(
+        b"POST /enroll/bulk HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    line = b'{"identity": ""}\n'
+    channel.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+    streamed = b""
+    while b"}\n" not in streamed:  # while the request goes on
+        streamed += channel.recv(65536)
+
+    assert all(answer.endswith(b'{"alive":true}') for answer in answers), answers[0]
+    assert streamed.startswith(b"HTTP/1.1 200")
+    channel.close()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,21 @@ def test_samples_take_so_much_room_at_most_and_none_where_the_gallery_keeps_none
 
 def test_where_none_are_to_be_remembered_none_has_an_id():
     assert Decisions(0, 60, 1000).keep(None, samples(2), found(2)) == [None, None]
+
+
+def test_decisions_on_the_same_probe_by_other_terms_have_other_ids():
+    decisions, [probe] = Decisions(10, 60, 1000), samples(1)
+    asked = {"target_fpir": 0.01}, {"threshold": 0.5}, {"rule": "mean"}, {"unknown_posterior": 0.5}
+    usual = found(1)
+
+    ids = [decisions.keep(None, [probe], usual)[0] for _ in range(2)]
+    for terms in asked:
+        other = found(1)
+        other.results = [replace(usual.results[0], **terms)]
+        ids += decisions.keep(None, [probe], other)
+
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 1 + len(asked)
 
 
 def test_what_is_dropped_is_remembered_no_more():
