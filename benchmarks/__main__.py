@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks import requests, store
+from benchmarks import bulk, requests, store
 from benchmarks.ratios import HEAD, Ratio, write
 
 Part = Callable[[bool], Iterable[Ratio]]
@@ -32,6 +32,11 @@ def of_store(short: bool) -> Iterable[Ratio]:
     return asyncio.run(store.measure(*((0.1, 1) if short else (2.0, 5))))
 
 
+def of_bulk(short: bool) -> Iterable[Ratio]:
+    """Many enrollments in one request, beside raw writes, single ones and the bare loop."""
+    return bulk.rows(*((256, 64, 1) if short else (50_000, 1024, 3)))
+
+
 def of_training(short: bool) -> Iterable[Ratio]:
     """A fit, and the choice of triplets."""
     try:
@@ -41,7 +46,12 @@ def of_training(short: bool) -> Iterable[Ratio]:
     return [*training.rows(1 if short else 5), *triplets.rows(1 if short else 9)]
 
 
-PARTS: Mapping[str, Part] = {"requests": of_requests, "store": of_store, "training": of_training}
+PARTS: Mapping[str, Part] = {
+    "requests": of_requests,
+    "store": of_store,
+    "bulk": of_bulk,
+    "training": of_training,
+}
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ ROLES: Mapping[str, Role] = MappingProxyType(
         "list_identities": Role.READ,
         "get_identity": Role.READ,
         "get_operating_curve": Role.READ,
+        "get_boundary": Role.READ,
         "map_gallery": Role.READ,
         "get_receipt": Role.READ,
         "get_migration": Role.READ,

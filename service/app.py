@@ -107,12 +107,11 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         settings.keys, settings.keys_file, probes_per_identity=settings.probes_per_identity
     )
     async with AsyncExitStack() as stack:
-        shelf = _open_shelf(settings)
-        server = None
-        url = settings.store_url()
-        if url is None:
-            server = await stack.enter_async_context(EmbeddedRedis(settings.data_dir))
-            url = server.url
+        snapshots = Snapshots(settings.data_dir.absolute() / "snapshots")
+        snapshots.read_ahead()
+        shelf, (url, server) = await asyncio.gather(
+            asyncio.to_thread(_open_shelf, settings), _store_of(settings, stack)
+        )
         redis = DurableRedis(
             url,
             timeout=settings.store_timeout,
@@ -128,6 +127,7 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             store,
             RedisMigrations(redis, store),
             RedisEdits(redis, settings.undoable_edits, settings.max_rejections),
+            snapshots,
             stack,
         )
         app = create_app(
@@ -182,6 +182,7 @@ async def _assemble(
     store: IdentityStore,
     migrations: MigrationStore,
     edits: EditStore,
+    snapshots: Snapshots,
     stack: AsyncExitStack,
 ) -> Parts:
     def threads(name: str, count: int | None = None) -> Executor:
@@ -202,7 +203,7 @@ async def _assemble(
     telemetry.bundles_refused(len(shelf.refusals))
     searchers = threads("search")
     new = partial(new_index, engine=_engine(settings))
-    snapshots = Snapshots(settings.data_dir.absolute() / "snapshots", telemetry.snapshot_read)
+    snapshots.on_read = telemetry.snapshot_read
     galleries = Galleries(
         store,
         comparators,
@@ -301,6 +302,8 @@ async def _assemble(
             most=settings.map_samples,
             memory=settings.map_memory,
             seconds=settings.map_seconds,
+            on_layout=telemetry.laid_out,
+            working=telemetry.mapping,
         ),
     )
 
@@ -334,6 +337,15 @@ def _engine(settings: Settings) -> Callable[[int, Metric], Gallery]:
     if settings.device == "cuda":
         log.warning("FAISS knows no GPU: galleries are searched on the CPU")
     return partial(ApproximateGallery, above=settings.approximate_above)
+
+
+async def _store_of(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedRedis | None]:
+    """Return where the store is and, where the settings name none, the server started for it."""
+    url = settings.store_url()
+    if url is not None:
+        return url, None
+    server = await stack.enter_async_context(EmbeddedRedis(settings.data_dir))
+    return server.url, server
 
 
 def _open_shelf(settings: Settings) -> Shelf:

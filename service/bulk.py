@@ -1,25 +1,29 @@
 """Many enrollments in one request: NDJSON lines in, an outcome a line out."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from service.fields import BulkLine, bound_metadata
-from service.ndjson import split_lines
-from service.parameters import InvalidParameter
+from service.bulk_lines import read_lines
+from service.enrolling import Asked, Prepared
+from service.ndjson import split_chunks
 from service.problems import INTERNAL, kind_of, problem_of
+from service.quick_json import write
 from service.recogniser import Recogniser
-from service.uploads import TooLarge, parse_json, read_sample
+from service.results import Enrollments
+from service.uploads import TooLarge
 
 log = structlog.get_logger("kindred.bulk")
 
-MOST_VALUES = 2**16  # of one line: an embedding and metadata
-
-LINES_AT_ONCE = 64
+LINES_AT_ONCE = 256
 """Lines that are embedded and written together, so that they share model runs and fsyncs."""
+
+LINGER = 0.05
+"""Seconds that lines wait for more of them to come."""
 
 
 async def enroll_lines(
@@ -29,73 +33,145 @@ async def enroll_lines(
     *,
     longest_line: int,
     longest_metadata: int,
-    on_outcome: Callable[[str], None] = lambda _outcome: None,
+    thorough: bool = False,
+    on_outcome: Callable[[str, int], None] = lambda _outcome, _n: None,
 ) -> AsyncIterator[bytes]:
-    """Yield one JSON line for each line that came, in order.
+    """Yield one JSON line for each line that came, in order, some lines at a time.
 
     `{"line", "identity", "outcome": "added" | "duplicate", "id", "version"}`, with
     `warnings` if there are any, or
     `{"line", "outcome": "failed", "problem"}`. A line that fails does not stop the others; a body
     that passes a limit does, and the last answer is then of the first line that was not enrolled.
-    `on_outcome` is told `added`, `duplicate` or `refused` for each.
+    `on_outcome` is told how many are `added`, `duplicate` or `refused`.
+
+    `"searched": false` tells that it was not looked whether somebody else would be named by that
+    sample, which in a large gallery is done for every line only if asked to be `thorough`, or
+    where it decides.
+
+    While some lines are written the next are read and embedded, and no more than these: the body
+    waits for its answers.
     """
+
+    async def prepare(lines: Sequence[bytes]) -> _Group:
+        asked = await asyncio.to_thread(read_lines, lines, longest_metadata)
+        good = [each for each in asked if isinstance(each, Asked)]
+        prepared = recogniser.prepare_many(gallery, good, thorough=thorough)
+        return _Group(asked, await _caught(prepared))
+
+    ready: asyncio.Queue[_Group | Exception | None] = asyncio.Queue(1)
+    groups = _groups(split_chunks(chunks, longest_line))
+    preparing = asyncio.create_task(_prepare_all(groups, prepare, ready))
     number = 0
     try:
-        async for lines in _batches(split_lines(chunks, longest_line)):
-            calls = (_enroll_line(recogniser, gallery, line, longest_metadata) for line in lines)
-            for answer in await asyncio.gather(*calls):
-                outcome = answer["outcome"]
-                on_outcome("refused" if outcome == "failed" else outcome)
-                yield _answer(number, answer)
-                number += 1
-    except TooLarge as error:  # the status is sent already
-        yield _answer(number, _failed(error))
+        while group := await ready.get():
+            if isinstance(group, TooLarge):  # the status is sent already
+                yield _line(number, _failed(group))
+                return
+            if isinstance(group, Exception):
+                raise group
+            answers = await group.enrolled(recogniser)
+            outcomes = Counter(answer["outcome"] for answer in answers)
+            for outcome, n in outcomes.items():
+                on_outcome("refused" if outcome == "failed" else outcome, n)
+            yield b"".join(_line(number + i, answer) for i, answer in enumerate(answers))
+            number += len(answers)
+    finally:
+        preparing.cancel()
+        with suppress(asyncio.CancelledError):
+            await preparing
 
 
-async def _enroll_line(
-    recogniser: Recogniser, gallery: str, line: bytes, longest_metadata: int
-) -> dict[str, Any]:
+class _Group:
+    """Lines as read, and those of them that could be as prepared."""
+
+    def __init__(self, asked: Sequence[Asked | Exception], prepared: Prepared | Exception) -> None:
+        self._asked = asked
+        self._prepared = prepared
+
+    async def enrolled(self, recogniser: Recogniser) -> list[dict[str, Any]]:
+        """Write them, and return what became of each."""
+        done: list[Enrollments | Exception] | Exception
+        if isinstance(self._prepared, Exception):
+            done = self._prepared
+        else:
+            done = await _caught(recogniser.enroll_many(self._prepared))
+        good = sum(isinstance(each, Asked) for each in self._asked)
+        told = iter([done] * good if isinstance(done, Exception) else done)
+        return [
+            _answer(each, next(told)) if isinstance(each, Asked) else _failed(each)
+            for each in self._asked
+        ]
+
+
+async def _prepare_all(
+    groups: AsyncIterator[list[bytes]],
+    prepare: Callable[[Sequence[bytes]], Awaitable[_Group]],
+    ready: "asyncio.Queue[_Group | Exception | None]",
+) -> None:
+    """Prepare lines, one group ahead of what is taken; None or an error is the last."""
     try:
-        document = parse_json(line, MOST_VALUES)
-        if not isinstance(document, dict):
-            raise InvalidParameter("line", "expected a JSON object")  # noqa: TRY301
-        named = {"identity", "metadata"}
-        fields = {name: value for name, value in document.items() if name in named}
-        said = BulkLine.read(fields, strict=True)
-        bound_metadata(said.metadata, longest_metadata)
-        sample = read_sample({k: v for k, v in document.items() if k not in named}, "line")
-        done = await recogniser.enroll(gallery, said.identity, [sample], said.metadata)
-    except Exception as error:
-        if kind_of(error) is INTERNAL:
-            log.exception("defect", error=type(error).__name__)
-        return _failed(error)
+        async for lines in groups:
+            await ready.put(await prepare(lines))
+    except Exception as error:  # noqa: BLE001 - whoever waits must be told
+        await ready.put(error)
+    else:
+        await ready.put(None)
+
+
+async def _groups(chunks: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    """Yield as many lines as are taken at once, or those that came when no more do for a while."""
+    held: list[bytes] = []
+    coming: asyncio.Future[list[bytes]] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(chunks))
+            await asyncio.wait([coming], timeout=LINGER if held else None)
+            if not coming.done():
+                yield held
+                held = []
+                continue
+            more, coming = coming.result(), None
+            held += [line for line in more if line.strip()]
+            while len(held) >= LINES_AT_ONCE:
+                yield held[:LINES_AT_ONCE]
+                held = held[LINES_AT_ONCE:]
+    except StopAsyncIteration:
+        if held:
+            yield held
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+async def _caught(done: Awaitable[Any]) -> Any:
+    """Return what is awaited, or the error that it raises: that is the outcome of each line."""
+    try:
+        return await done
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def _answer(asked: Asked, done: Enrollments | Exception) -> dict[str, Any]:
+    if isinstance(done, Exception):
+        return _failed(done)
     (kept,) = done.samples
     answer = {
-        "identity": said.identity,
+        "identity": asked.identity,
         "outcome": kept.outcome,
         "id": str(kept.id),
         "version": done.version,
     }
-    odd = done.warnings if kept.outcome == "added" else []
-    return answer | ({"warnings": odd} if odd else {})
+    if kept.outcome == "duplicate":
+        return answer
+    odd = {"warnings": done.warnings} if done.warnings else {}
+    return answer | odd | ({} if done.searched else {"searched": False})
 
 
-def _answer(number: int, answer: dict[str, Any]) -> bytes:
-    return json.dumps({"line": number} | answer).encode() + b"\n"
+def _line(number: int, answer: dict[str, Any]) -> bytes:
+    return write({"line": number} | answer) + b"\n"
 
 
 def _failed(error: Exception) -> dict[str, Any]:
+    if kind_of(error) is INTERNAL:
+        log.error("defect", error=type(error).__name__, exc_info=error)
     return {"outcome": "failed", "problem": problem_of(error).model_dump(exclude_none=True)}
-
-
-async def _batches(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    batch: list[bytes] = []
-    async for line in lines:
-        if not line.strip():
-            continue
-        batch.append(line)
-        if len(batch) == LINES_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -41,7 +41,7 @@ from service.identities import (
 )
 from service.sentinels import SCHEME, Address, Sentinels, ToPrimary
 
-Word = str | bytes | int
+Word = str | bytes | memoryview | int
 
 # What the server, or one of our scripts, answers by its first words, and what that is to us.
 # Whatever else it may say, it is of no use, and what became of a write is not known: unavailable.
@@ -326,6 +326,14 @@ def _rewriting(info: Mapping[str, Any]) -> bool:
     return bool(info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"])
 
 
+def refusal(said: str) -> Exception:
+    """Return what it is to us that the server, or one of our scripts, refuses in these words."""
+    for word, ours in _REFUSALS.items():
+        if said.startswith(word):
+            return ours(said.removeprefix(word).lstrip())
+    return StoreUnavailable(f"the store refused: {said}")
+
+
 @contextmanager
 def _our_errors() -> Iterator[None]:
     """Turn the library's errors into ours: none of them leaves this file."""
@@ -333,10 +341,7 @@ def _our_errors() -> Iterator[None]:
         yield
     except ResponseError as error:
         said = f"{error.status_code} {error}" if error.status_code else str(error)
-        for word, ours in _REFUSALS.items():
-            if said.startswith(word):
-                raise ours(said.removeprefix(word).lstrip()) from error
-        raise StoreUnavailable(f"the store refused: {said}") from error
+        raise refusal(said) from error
     except RedisError as error:
         if isinstance(error, BusyLoadingError):
             raise StoreNotReady("the store is still reading its data") from error

@@ -8,6 +8,7 @@ from typing import Any
 from index import TargetUnresolvable
 from service.edits import Edited, EditStore
 from service.identities import Change, EditConflict, IdentityStore
+from service.operating import operating_curve
 from service.parameters import InvalidParameter
 from service.recogniser import Recogniser
 
@@ -33,7 +34,7 @@ async def patch(
     Raises TargetUnresolvable for a rate by which nothing could be decided now.
     """
     if target := asked.get("target_fpir"):
-        curve = (await recogniser.operating_curve(gallery)).curve
+        curve = (await operating_curve(recogniser, gallery)).curve
         if target < curve.resolvable_from:
             raise TargetUnresolvable(
                 f"the gallery's strangers resolve a target FPIR of {curve.resolvable_from:.4g} at "

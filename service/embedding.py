@@ -147,10 +147,12 @@ class Embedder:
 def _accept(
     comparator: Comparator, given: Sequence[ReadyEmbedding]
 ) -> list[Windows | Array | Exception]:
+    rows = [one.values for one in given]
+    surely = comparator.surely_accepts(rows)
     accepted: list[Windows | Array | Exception] = []
-    for one in given:
+    for row, sure in zip(rows, surely, strict=True):
         try:
-            accepted.append(comparator.accept(one.values))
+            accepted.append(row if sure else comparator.accept(row))
         except (Degenerate, WrongDimension) as error:
             accepted.append(error)
     return accepted

@@ -9,10 +9,11 @@ import numpy as np
 from models_store import Given, ReadyEmbedding
 from service.decisions import Decided, Decisions, UnknownDecision
 from service.edits import EditStore
+from service.enrolling import fingerprint
 from service.identities import ModelMismatch, UnknownGallery
 from service.keys import Caller
 from service.parameters import InvalidParameter
-from service.recogniser import Recogniser, fingerprint
+from service.recogniser import Recogniser
 
 Verdict = Literal["confirm", "reject"]
 

@@ -41,8 +41,13 @@ def identity_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name)
     if name.strip() != name or name in (".", ".."):
         raise ValueError("expected a name without spaces around it, other than . and ..")
-    if any(c in RESERVED_IN_NAMES or unicodedata.category(c)[0] == "C" for c in name):
+    usual = name.isascii() and name.isprintable()  # and so without marks too
+    if not RESERVED_IN_NAMES.isdisjoint(name) or not (
+        usual or all(unicodedata.category(c)[0] != "C" for c in name)
+    ):
         raise ValueError("expected a name without control, invisible or reserved characters")
+    if usual:
+        return name
     runs = groupby(unicodedata.normalize("NFD", name), lambda c: unicodedata.combining(c) > 0)
     if any(marks and len(list(run)) > MOST_MARKS for marks, run in runs):
         raise ValueError(f"expected at most {MOST_MARKS} marks on one character")

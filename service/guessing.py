@@ -8,10 +8,10 @@ from typing import Any
 from models_store import Given, ReadyEmbedding
 from service import bands
 from service.access import Forbidden
+from service.enrolling import fingerprint
 from service.fields import IdentifyFields
 from service.keys import Caller
 from service.quotas import Questions, QuotaExceeded, question
-from service.recogniser import fingerprint
 from service.results import Identifications
 
 USUAL_RATES = (0.001, 0.01, 0.05, 0.1)

@@ -391,6 +391,13 @@ class IdentityStore(Protocol):
         24 hours. An original is also kept of a sample that is there without.
         """
 
+    async def enroll_all(self, enrollments: Sequence[Enrollment]) -> list[Enrolled | Exception]:
+        """Do enrollments of one gallery and model in order, many in one durable write.
+
+        Each has the outcome that `enroll` would have, or the error that it would raise; none
+        hinders the others. Those that shared a write have the same `StoreError` if it fails.
+        """
+
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity with all its samples, or raise `UnknownIdentity`."""
 

@@ -20,6 +20,7 @@ from service.access import Forbidden, Unauthenticated
 from service.batching import Overloaded
 from service.clients import ReceiveTimeout
 from service.decisions import UnknownDecision
+from service.enrolling import Doubtful
 from service.erasure import UnknownReceipt
 from service.evaluation_runs import EvaluationsBusy, NotEvaluable
 from service.galleries import NotReady
@@ -50,7 +51,7 @@ from service.identities import (
 from service.parameters import InvalidParameter
 from service.previews import SampleNotKept
 from service.quotas import QuotaExceeded
-from service.recogniser import Doubtful, UnknownComparator
+from service.recogniser import UnknownComparator
 from service.replica import ReplicaBehind
 from service.uploads import MalformedBody, TooLarge, UnsupportedMedia
 

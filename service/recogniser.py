@@ -3,37 +3,28 @@
 import asyncio
 import contextlib
 import copy
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from time import perf_counter
-from types import MappingProxyType
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from index import (
-    TARGETS,
     Health,
     Rule,
     examine,
     unjudged,
 )
-from index.doubts import Doubt
-from models_store import Comparator, Given, Sample, Side, newest
-from models_store.comparator import Array
-from service.batching import Overloaded
+from models_store import Comparator, Given, Side, newest
 from service.calibrations import pair_threshold
 from service.embedding import EmbeddedSamples, Embedder
+from service.enrolling import Asked, Enrolling, OnSuspicion, Prepared
 from service.galleries import Galleries
 from service.identities import (
     Change,
-    EnrolledSample,
-    Enrollment,
     GallerySettings,
     GalleryState,
     IdentityStore,
     Metadata,
-    ModelMismatch,
-    NewSample,
     StoredCohort,
     StoreError,
     UnknownGallery,
@@ -41,13 +32,11 @@ from service.identities import (
 from service.keys import KEYLESS, Caller, OutOfScope
 from service.parameters import InvalidParameter
 from service.probing import Probing
-from service.quotas import demand_room
 from service.replica import Replica, ReplicaBehind
 from service.results import (
     Checkup,
     Enrollments,
     Identifications,
-    Operation,
     Verification,
 )
 
@@ -70,21 +59,6 @@ EVEN_ODDS = 0.5
 
 class UnknownComparator(LookupError):
     """No comparator of that name is served."""
-
-
-class Doubtful(Exception):
-    """A sample seems to be somebody else's, and the settings refuse such."""
-
-
-DOUBTS: Mapping[Doubt, str] = MappingProxyType(
-    {
-        "another": "would be named as another identity than the one it is enrolled under",
-        "unlike": "is as unlike the identity it is enrolled under as strangers are",
-    }
-)
-"""What is odd about a sample, in words that tell no label and no score."""
-
-OnSuspicion = Literal["warn", "refuse", "ignore"]
 
 
 class Recogniser:
@@ -111,7 +85,7 @@ class Recogniser:
         self._searchers = searchers
         self._probing = Probing(searchers)
         self._on_write = on_write
-        self._on_suspicion = on_suspicion
+        self._enrolling = Enrolling(embedder, galleries, store, searchers, on_suspicion, on_write)
         self._caller = KEYLESS
         self._one_check_up = asyncio.Lock()  # or check-ups would keep every searcher busy
 
@@ -242,80 +216,28 @@ class Recogniser:
         idempotency_key: str | None = None,
     ) -> Enrollments:
         """Keep samples under an identity; it returns once the store will not lose them."""
-        self.galleries.demand_writable()
-        try:
-            return await self._enroll(gallery, identity, files, metadata, idempotency_key)
-        except ModelMismatch:  # the gallery may have got another comparator meanwhile
-            await self.galleries.refresh()
-            return await self._enroll(gallery, identity, files, metadata, idempotency_key)
+        asked = Asked(identity, files, metadata, idempotency_key)
+        self.gallery(gallery)
+        [outcome] = await self._enrolling.enroll(gallery, [asked], self._most_samples)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    async def _enroll(
-        self,
-        gallery: str,
-        identity: str,
-        files: Sequence[Given],
-        metadata: Metadata | None,
-        idempotency_key: str | None,
-    ) -> Enrollments:
-        replica = self.gallery(gallery)
-        demand_room(self._caller.quota.samples_per_gallery, replica.index.samples + len(files))
-        settings, other = replica.state.settings, replica.beside
-        embedded, beside = await asyncio.gather(
-            self.embedder.embed(replica.comparator, settings.references, files),
-            self._embed_beside(other, settings.references, files),
-        )
-        embedded.demand_some()
-        embedded, doubts = await self._doubted(replica, identity, embedded)
-        started = perf_counter()
-        enrollment = Enrollment(
-            gallery=gallery,
-            digest=replica.comparator.digest,
-            identity=identity,
-            samples=[
-                NewSample(
-                    fingerprint(files[i]),
-                    embedding,
-                    beside.get(i),
-                    _original(files[i]) if settings.keep_samples else None,
-                )
-                for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True)
-            ],
-            metadata=metadata,
-            idempotency_key=idempotency_key,
-            beside=other.digest if other else None,
-        )
-        done = await self._write("enroll", lambda: self._store.enroll(enrollment))
-        await self._follow(gallery, done.version)
-        return Enrollments(
-            version=done.version,
-            indices=embedded.indices,
-            samples=done.samples,
-            failures=embedded.failures,
-            warnings=[*_warnings(done.samples), *doubts],
-            timings=embedded.timings | {"store": perf_counter() - started},
-        )
+    async def prepare_many(
+        self, gallery: str, asked: Sequence[Asked], *, thorough: bool
+    ) -> Prepared:
+        """Embed samples of many enrollments, to be written by `enroll_many`."""
+        self.gallery(gallery)
+        most = self._most_samples
+        return await self._enrolling.prepare(gallery, asked, most, thorough=thorough)
 
-    async def _doubted(
-        self, replica: Replica, identity: str, embedded: EmbeddedSamples
-    ) -> tuple[EmbeddedSamples, list[str]]:
-        """Return the samples that may be enrolled under an identity, and what is odd about them.
+    async def enroll_many(self, prepared: Prepared) -> list[Enrollments | Exception]:
+        """Write enrollments together, in order; each has an outcome of its own."""
+        return await self._enrolling.write(prepared, self._most_samples)
 
-        Raises Doubtful if none may.
-        """
-        if self._on_suspicion == "ignore":
-            return embedded, []
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._searchers, replica.index.doubts, identity, embedded.embeddings
-        )
-        odd = {i: doubt for i in range(len(embedded.indices)) if (doubt := found.of(i))}
-        if self._on_suspicion == "warn":
-            return embedded, [
-                f"sample {embedded.indices[i]} {DOUBTS[doubt]}" for i, doubt in odd.items()
-            ]
-        refused = {embedded.indices[i]: Doubtful(DOUBTS[doubt]) for i, doubt in odd.items()}
-        kept = embedded.without(refused)
-        kept.demand_some()
-        return kept, []
+    @property
+    def _most_samples(self) -> int | None:
+        return self._caller.quota.samples_per_gallery
 
     async def identify(
         self,
@@ -388,16 +310,6 @@ class Recogniser:
             found = await self.in_thread(check)
         return Checkup(replica, version, found, {"check": perf_counter() - started})
 
-    async def operating_curve(self, gallery: str) -> Operation:
-        """Say what each target would take and cost: the gallery's own, and the usual ones."""
-        replica = self.answering(gallery)
-        target = replica.state.settings.target_fpir or self.target_fpir
-        started, version = perf_counter(), replica.version
-        index = replica.index
-        curve = await self.in_thread(lambda: index.operating_curve([target, *TARGETS]))
-        timings = {"search": perf_counter() - started}
-        return Operation(replica, version, index.identities, target, curve, timings)
-
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity; it is found nowhere once this returns."""
         return await self.change(
@@ -456,38 +368,6 @@ class Recogniser:
             await self.galleries.changed(gallery)
         return self.gallery(gallery)
 
-    async def _embed_beside(
-        self, other: Comparator | None, side: Side, files: Sequence[Given]
-    ) -> dict[int, Array]:
-        """Return embeddings by a gallery's second comparator, by place, where there are any.
-
-        There is none of a ready embedding. What it has no time for is made up for later.
-        """
-        places = [i for i, one in enumerate(files) if isinstance(one, Sample)]
-        if other is None or not places:
-            return {}
-        try:
-            found = await self.embedder.embed(other, side, [files[i] for i in places])
-        except Overloaded:
-            return {}
-        return {places[i]: row for i, row in zip(found.indices, found.embeddings, strict=True)}
-
     async def in_thread(self, function: Callable[[], T]) -> T:
         """Run what takes a while beside the event loop, with the searches."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, function)
-
-
-def _original(given: Given) -> Sample | None:
-    """Return what there is to keep of what a client sent: of a ready embedding nothing."""
-    return given if isinstance(given, Sample) else None
-
-
-def fingerprint(given: Given) -> str:
-    """Return the SHA-256 of a sample's content, in hex: the same bytes are one sample."""
-    content = given.content if isinstance(given, Sample) else given.values.tobytes()
-    return hashlib.sha256(content).hexdigest()
-
-
-def _warnings(samples: Sequence[EnrolledSample]) -> list[str]:
-    duplicates = sum(sample.outcome == "duplicate" for sample in samples)
-    return [f"{duplicates} of the samples were enrolled before"] if duplicates else []

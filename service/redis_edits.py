@@ -17,7 +17,7 @@ from service.identities import (
     GallerySettings,
     UnknownGallery,
 )
-from service.redis_store import hashed, root, script
+from service.redis_store import root, script
 
 
 class RedisEdits:
@@ -93,7 +93,7 @@ class RedisEdits:
                 _UNDO,
                 [root(gallery)],
                 self._log_length,
-                hashed(idempotency_key),
+                records.hashed(idempotency_key),
                 _payload("undo", which),
                 which,
                 "" if settings else "identities",
@@ -130,7 +130,7 @@ class RedisEdits:
             [root(gallery)],
             self._log_length,
             self._most,
-            hashed(key),
+            records.hashed(key),
             _payload(operation, *asked),
             *asked,
         )

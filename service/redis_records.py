@@ -1,18 +1,22 @@
 """What the Redis store's scripts answer, as values."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models_store import Sample
+from service.durable_redis import Word
 from service.identities import (
     Change,
     Embedding,
     Enrolled,
     EnrolledSample,
+    Enrollment,
     GallerySettings,
     GalleryState,
     KeptIdentity,
@@ -25,6 +29,9 @@ from service.identities import (
     metadata_json,
 )
 
+# Bytes before what is in an array, and before that of a string, of MessagePack; else it is one.
+_ARRAY_HEAD = {0xDC: 3, 0xDD: 5}
+_STRING_HEAD = {0xD9: 2, 0xDA: 3, 0xDB: 5}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -76,14 +83,38 @@ def logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
     return change([key.partition(b"-")[0], *words, fields.get(b"at", b"")])
 
 
-def enrolled(answer: Mapping[str, Any], *, replayed: bool) -> Enrolled:
+def asked(enrollment: Enrollment) -> list[Word]:
+    """Return an enrollment, as the script takes it."""
+    key = enrollment.idempotency_key
+    words: list[Word] = [
+        enrollment.identity,
+        metadata_json(enrollment.metadata),
+        hashed(key),
+        enrollment.payload if key else "",
+        len(enrollment.samples),
+    ]
+    for sample in enrollment.samples:
+        beside = b"" if sample.beside is None else sample.beside.astype("<f4").tobytes()
+        kept = b"" if sample.original is None else original(sample.original)
+        # The library copies what it has of a command for each word that is not a view.
+        row = memoryview(sample.embedding.astype("<f4").tobytes())
+        words += [sample.fingerprint, row, beside, kept]
+    return words
+
+
+def hashed(key: str | None) -> str:
+    """Return a name for an idempotency key that tells nothing of what the client put in it."""
+    return hashlib.sha256(key.encode()).hexdigest() if key else ""
+
+
+def enrolled(replayed: int, answer: Mapping[str, Any]) -> Enrolled:
     """Return an enrollment's result, from the answer that is kept for its idempotency key."""
     return Enrolled(
         version=int(answer["version"]),
         identity=int(answer["identity"]),
         samples=tuple(EnrolledSample(int(id_), outcome) for id_, outcome in answer["samples"]),
         change=change(answer["change"]) if answer["change"] else None,
-        replayed=replayed,
+        replayed=bool(replayed),
     )
 
 
@@ -110,33 +141,38 @@ def rejections(record: Mapping[bytes, bytes]) -> list[Rejection]:
     return sorted(found, key=lambda each: (each.created, each.id))
 
 
-def references(identities: list[tuple[str, str, list[int]]], embeddings: bytes) -> References:
-    """Return references, from what identities they have and all embeddings in that order."""
-    samples = [id_ for _, _, ids in identities for id_ in ids]
+def references(about: bytes, embeddings: bytes) -> References:
+    """Return references, from JSON of what identities have which, and embeddings in that order."""
+    identities: list[tuple[str, str, list[int]]] = json.loads(about)
+    samples = np.array([id_ for _, _, ids in identities for id_ in ids], np.int64)
+    numbers = np.array([int(number) for number, _, _ in identities], np.int64)
+    owners = np.repeat(np.arange(len(numbers)), [len(ids) for _, _, ids in identities])
+    order = np.lexsort((samples, owners))
     return References(
-        samples=np.array(samples, np.int64),
-        identities=np.repeat(
-            np.array([int(number) for number, _, _ in identities], np.int64),
-            [len(ids) for _, _, ids in identities],
-        ),
+        samples=samples[order],
+        identities=numbers[owners],
         names={int(number): name for number, name, _ in identities},
-        embeddings=rows(embeddings, len(samples)),
+        embeddings=packed(embeddings, order),
     )
 
 
 def kept(identities: list[list[Any]], embeddings: bytes) -> list[KeptIdentity]:
     """Return identities whole, from what is kept of each and all embeddings in that order."""
-    given = iter(rows(embeddings, sum(len(samples) for _, _, samples, *_ in identities)))
+    count = sum(len(samples) for _, _, samples, *_ in identities)
+    given = iter(packed(embeddings, np.arange(count)))
     return [
         KeptIdentity(
             int(number),
             name,
             _moment(created),
             json.loads(metadata) if metadata else None,
-            [
-                KeptSample(int(id_), fingerprint, _moment(at), next(given))
-                for id_, (fingerprint, at) in zip(samples, map(str.split, heads), strict=True)
-            ],
+            sorted(
+                (
+                    KeptSample(int(id_), fingerprint, _moment(at), next(given))
+                    for id_, (fingerprint, at) in zip(samples, map(str.split, heads), strict=True)
+                ),
+                key=lambda sample: sample.id,
+            ),
         )
         for number, name, samples, created, metadata, heads in identities
     ]
@@ -175,6 +211,20 @@ def instant(moment: datetime) -> int:
 def rows(embeddings: bytes, count: int) -> Embedding:
     """Return embeddings as stored, one after the other, as `count` rows."""
     return np.frombuffer(embeddings, "<f4").reshape(count, -1 if count else 0)
+
+
+def packed(embeddings: bytes, order: NDArray[np.int64]) -> Embedding:
+    """Return embeddings in this order, from a MessagePack array of strings of one length.
+
+    Each then has a head of one length too, so that the array is a table of bytes.
+    """
+    if not len(order):
+        return rows(b"", 0)
+    start = _ARRAY_HEAD.get(embeddings[0], 1)
+    table = np.frombuffer(embeddings, np.uint8, offset=start).reshape(len(order), -1)
+    head = _STRING_HEAD.get(embeddings[start], 1)
+    found: Embedding = table[:, head:][order].view("<f4")
+    return found
 
 
 def _moment(milliseconds: str | bytes) -> datetime:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate, chain, repeat
 from time import monotonic
 
 import numpy as np
@@ -16,6 +17,9 @@ from models_store.comparator import Array
 from service.calibrations import of_gallery, rule_of
 from service.identities import (
     JUDGING,
+    Change,
+    Enrolled,
+    Enrollment,
     GalleryState,
     IdentityStore,
     OutOfStep,
@@ -161,6 +165,55 @@ class Replica:
         if self.version < version:
             await self.catch_up(store)
 
+    async def take_in(
+        self, store: IdentityStore, written: Sequence[tuple[Enrollment, Enrolled]]
+    ) -> None:
+        """Apply enrollments that were just written, one after the other.
+
+        What they changed is known where they were written: only where something else came between
+        is the store asked.
+        """
+        await asyncio.shield(self._take_in_written(store, written))
+
+    async def _take_in_written(
+        self, store: IdentityStore, written: Sequence[tuple[Enrollment, Enrolled]]
+    ) -> None:
+        latest = max(enrolled.version for _, enrolled in written)
+        async with self._turn:
+            changes = [enrolled.change for _, enrolled in written if enrolled.change]
+            if self.version < latest and self._are_next(changes):
+                await self._append(written)
+                last = changes[-1]
+                self.position = Position(self.position.lineage, last.version, last.hash)
+        await self.reach(store, latest)
+
+    def _are_next(self, changes: Sequence[Change]) -> bool:
+        """Whether these are the changes after what is applied here, with none between."""
+        last = self.position.hash
+        for change in changes:
+            if change.previous != last or change.digest != self.comparator.digest:
+                return False
+            last = change.hash
+        return bool(changes)
+
+    async def _append(self, written: Sequence[tuple[Enrollment, Enrolled]]) -> None:
+        """Hold what was added, of which this has nothing yet."""
+        added, numbers, rows = [], [], []
+        for enrollment, enrolled in written:
+            self._names[enrolled.identity] = enrollment.identity
+            for sample, kept in zip(enrollment.samples, enrolled.samples, strict=True):
+                if kept.outcome == "added":
+                    added.append(Reference(kept.id, enrollment.identity))
+                    numbers.append(enrolled.identity)
+                    rows.append(sample.embedding)
+        if added:
+            await self._in_thread(self.index.change, [], added, np.stack(rows))
+        for (key, _), number in zip(added, numbers, strict=True):
+            self._owners[key] = number
+            self._samples.setdefault(number, set()).add(key)
+        if any(each.identity in numbers for each in self._rejections):
+            await self._reject()
+
     async def freeze(self) -> Snapshot:
         """Return the gallery as it is now."""
         async with self._turn:
@@ -193,14 +246,14 @@ class Replica:
         """Hold identities of these numbers, where there are none yet."""
         with nothing_collected():
             self.index.thaw(frozen, searched=searched)
-            keys, start = frozen.keys.tolist(), 0
-            for number, name, count in zip(
-                numbers.tolist(), frozen.identities, frozen.counts.tolist(), strict=True
-            ):
-                samples = keys[start : start + count]
-                self._samples[number], self._names[number] = set(samples), name
-                self._owners.update(dict.fromkeys(samples, number))
-                start += count
+            keys, counts, each = frozen.keys.tolist(), frozen.counts.tolist(), numbers.tolist()
+            self._names = dict(zip(each, frozen.identities, strict=True))
+            owners = chain.from_iterable(map(repeat, each, counts))
+            self._owners = dict(zip(keys, owners, strict=True))
+            self._samples = {
+                number: set(keys[end - count : end])
+                for number, count, end in zip(each, counts, accumulate(counts), strict=True)
+            }
 
     async def _follow(self, store: IdentityStore) -> None:
         asked = monotonic()

@@ -1,9 +1,18 @@
 """What the use cases found, for answers to tell."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from index import Clustering, Embeddings, Health, Identification, OddStrangers, OperatingCurve
+from index import (
+    Boundary,
+    Clustering,
+    Embeddings,
+    Health,
+    Identification,
+    OddStrangers,
+    OperatingCurve,
+)
 from models_store import Comparator
 from service.embedding import EmbeddedSamples, Timings
 from service.identities import Change, EnrolledSample
@@ -28,7 +37,10 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Enrollments:
-    """What became of an enrollment: `samples[i]` is the one sent at `indices[i]`."""
+    """What became of an enrollment: `samples[i]` is the one sent at `indices[i]`.
+
+    `searched` is whether somebody else was looked for who would be named by them.
+    """
 
     version: int
     indices: list[int]
@@ -36,6 +48,7 @@ class Enrollments:
     failures: dict[int, Exception]
     warnings: list[str]
     timings: Timings
+    searched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,17 @@ class Identifications:
     embeddings: Embeddings  # (n, d) of the probes
     failures: dict[int, Exception]
     timings: Timings
+
+    def slices(self, size: int) -> Iterator["Identifications"]:
+        """Yield the decisions so many at a time."""
+        for start in range(0, len(self.results), size):
+            some = slice(start, start + size)
+            yield replace(
+                self,
+                indices=self.indices[some],
+                results=self.results[some],
+                embeddings=self.embeddings[some],
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +111,16 @@ class Operation:
     identities: int
     target_fpir: float
     curve: OperatingCurve
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Who comes nearest to a threshold in a gallery, at `version`."""
+
+    replica: Replica
+    version: int
+    boundary: Boundary
     timings: Timings
 
 

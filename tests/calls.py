@@ -64,6 +64,7 @@ OF_A_GALLERY: Mapping[str, Callable[[str], Request]] = {
     "get_gallery": _get("/galleries/{gallery}"),
     "check_gallery": _get("/galleries/{gallery}/health"),
     "get_operating_curve": _get("/galleries/{gallery}/operating-curve"),
+    "get_boundary": _get("/galleries/{gallery}/operating-curve/boundary"),
     "map_gallery": _get("/galleries/{gallery}/map"),
     "export_gallery": _get("/galleries/{gallery}/export"),
     "delete_gallery": _delete("/galleries/{gallery}"),

@@ -55,11 +55,12 @@ class Service:
 
     def wait_ready(self, timeout: float = 30) -> "Service":
         deadline = time.monotonic() + timeout
-        while (answer := httpx.get(f"{self.url}/health/ready")).status_code != 200:
-            if time.monotonic() > deadline:
-                self.kill9()
-                raise AssertionError(f"the service is not ready: {answer.text}")
-            time.sleep(0.02)
+        with httpx.Client() as client:  # to make one for each would take a core
+            while (answer := client.get(f"{self.url}/health/ready")).status_code != 200:
+                if time.monotonic() > deadline:
+                    self.kill9()
+                    raise AssertionError(f"the service is not ready: {answer.text}")
+                time.sleep(0.02)
         return self
 
     def client(self, **options: object) -> httpx.Client:

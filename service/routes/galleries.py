@@ -13,6 +13,7 @@ from service.edge import Facts
 from service.exports import export_lines
 from service.fields import DIGITS, GalleryName
 from service.imports import import_lines
+from service.operating import boundary, operating_curve
 from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
 from service.uploads import bounded, read_upload
 from service.wire import body, leads_to
@@ -30,6 +31,7 @@ router = APIRouter()
             "get_gallery",
             "list_identities",
             "get_operating_curve",
+            "get_boundary",
             "map_gallery",
             "check_gallery",
             "export_gallery",
@@ -154,9 +156,23 @@ async def get_operating_curve(
     gallery: GalleryName, request: Request, parts: Served
 ) -> answers.OperatingCurveAnswer:
     """Say what `/identify` would need and miss at each target, in the gallery as it is now."""
-    found = await parts.recogniser.operating_curve(gallery)
+    found = await operating_curve(parts.recogniser, gallery)
     request.state.facts = Facts(gallery=gallery, timings=found.timings)
     return answers.OperatingCurveAnswer.of(found)
+
+
+@router.get("/galleries/{gallery}/operating-curve/boundary", operation_id="get_boundary")
+async def get_boundary(
+    gallery: GalleryName,
+    request: Request,
+    parts: Served,
+    target_fpir: Annotated[float | None, Interval(gt=0, lt=1)] = None,
+    limit: Annotated[int, Interval(ge=1, le=100), DIGITS] = 6,
+) -> answers.BoundaryAnswer:
+    """Show the trials nearest to a target's threshold: the enrolled left out, and strangers."""
+    found = await boundary(parts.recogniser, gallery, target_fpir, limit)
+    request.state.facts = Facts(gallery=gallery, timings=found.timings)
+    return answers.BoundaryAnswer.of(found)
 
 
 @router.get("/galleries/{gallery}/health", operation_id="check_gallery")

@@ -1,8 +1,9 @@
 """Samples enrolled under a name, and named."""
 
+import asyncio
 from collections import Counter
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,7 +16,7 @@ from service.edge import Facts
 from service.fields import DIGITS, GalleryName
 from service.guessing import demand_samples, demand_usual_terms, within_quota
 from service.raw_bodies import read_samples
-from service.routes.parts import NDJSON, Asking, IdempotencyKey, Served, in_json
+from service.routes.parts import LARGE, NDJSON, Asking, IdempotencyKey, Served, in_json
 from service.uploads import bounded
 from service.wire import body
 
@@ -80,9 +81,18 @@ class _LineByLine(StreamingResponse):
     },
 )
 async def enroll_bulk(
-    request: Request, parts: Served, gallery: Annotated[GalleryName, Query()] = "default"
+    request: Request,
+    parts: Served,
+    gallery: Annotated[GalleryName, Query()] = "default",
+    doubts: Annotated[Literal["quick", "all"], Query()] = "quick",
 ) -> StreamingResponse:
-    """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON."""
+    """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON.
+
+    Lines are written some hundreds at a time. Each is warned of that is as unlike its identity as
+    strangers are. In a gallery of more than 5,000 samples, it is looked whether it would be named
+    as another identity only with `doubts=all`, which takes a search a line; `"searched": false`
+    tells of an answer that it was not. `…/health` finds all of them afterwards.
+    """
     parts.recogniser.gallery(gallery)
     # A body of any length: each of its lines is bounded by the store's timeout instead.
     request.state.deadline.reschedule(None)
@@ -92,6 +102,7 @@ async def enroll_bulk(
         bounded(request, parts.bulk_limit),
         longest_line=parts.uploads.file,
         longest_metadata=parts.metadata_limit,
+        thorough=doubts == "all",
         on_outcome=partial(parts.telemetry.enrolled, gallery),
     )
     return _LineByLine(lines, media_type="application/x-ndjson")
@@ -127,13 +138,17 @@ async def identify(
         min_version=x_min_version,
     )
     found = within_quota(parts.questions, caller, asked, files, found)
-    decided = parts.decisions.keep(caller.name, files, found)
     comparator = found.replica.comparator.title
     parts.drift.watch(found.replica, found.embeddings)
-    for result in found.results:
-        parts.telemetry.identified(
-            asked.gallery, comparator, result.outcome, result.score, result.p_value
-        )
+    decided: list[str | None] = []
+    for some in found.slices(LARGE):
+        if decided:
+            await asyncio.sleep(0)  # so that others go on in between
+        decided += parts.decisions.keep(caller.name, files, some)
+        for result in some.results:
+            parts.telemetry.identified(
+                asked.gallery, comparator, result.outcome, result.score, result.p_value
+            )
     outcomes = dict(Counter[str](result.outcome for result in found.results))
     request.state.facts = Facts(
         comparator=comparator,

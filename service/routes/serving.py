@@ -28,9 +28,9 @@ async def list_comparators(parts: Served) -> answers.ComparatorsAnswer:
 
 
 @router.get("/comparators/{name}", operation_id="get_comparator")
-async def get_comparator(name: str, parts: Served) -> answers.ComparatorAnswer:
-    """Describe one comparator: `name@version`, or the newest of a name."""
-    return answers.ComparatorAnswer.of(parts.recogniser.comparator(name))
+async def get_comparator(name: str, parts: Served) -> answers.ComparatorDetail:
+    """Describe one comparator, card and all: `name@version`, or the newest of a name."""
+    return answers.ComparatorDetail.of(parts.recogniser.comparator(name))
 
 
 @router.get("/health/live", operation_id="live")

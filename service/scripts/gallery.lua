@@ -73,22 +73,33 @@ local function erased()
   redis.call('HSET', root, 'erased', redis.call('HGET', root, 'version'))
 end
 
--- The hash covers the entry before, so that a follower notices a log that is not the one it knew;
--- and the moment, for a store that went back may be given as many other samples as it had lost.
-local function append(log_length, operation, identity, samples)
-  local version = redis.call('HINCRBY', root, 'version', 1)
-  local digest = redis.call('HGET', root, 'digest')
-  local previous = redis.call('HGET', root, 'hash')
+-- Add an entry to the log behind `head`, {version, hash}, which moves on; the root is to have these
+-- when the script ends. The hash covers the entry before, so that a follower notices a log that is
+-- not the one it knew; and the moment, for a store that went back may be given as many other samples
+-- as it had lost. Returns the change, as words.
+local function log_behind(head, digest, log_length, operation, identity, samples)
+  local version, previous = head.version + 1, head.hash
   local ids = table.concat(samples, ' ')
-  local clock = redis.call('TIME')
-  local at = clock[1] .. string.format('%06d', clock[2])
+  if not head.at then
+    local clock = redis.call('TIME')
+    head.at = clock[1] .. string.format('%06d', clock[2])
+  end
+  local at = head.at
   local sealed = {previous, version, operation, identity, ids, digest, at}
   local hash = redis.sha1hex(table.concat(sealed, '|'))
   redis.call('XADD', below .. 'log', 'MAXLEN', '~', log_length, version .. '-0',
     'operation', operation, 'identity', identity, 'samples', ids, 'digest', digest,
     'previous', previous, 'hash', hash, 'at', at)
-  redis.call('HSET', root, 'hash', hash)
+  head.version, head.hash = version, hash
   return {tostring(version), operation, tostring(identity), ids, digest, previous, hash, at}
+end
+
+local function append(log_length, operation, identity, samples)
+  local version, hash, digest = unpack(redis.call('HMGET', root, 'version', 'hash', 'digest'))
+  local head = {version = tonumber(version), hash = hash}
+  local change = log_behind(head, digest, log_length, operation, identity, samples)
+  redis.call('HSET', root, 'version', head.version, 'hash', head.hash)
+  return change
 end
 
 -- WAIT and WAITAOF vouch for what their own connection wrote. An answer that rests on an earlier

@@ -5,6 +5,8 @@ import hashlib
 import random
 import time
 from collections import Counter
+from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -588,3 +590,92 @@ async def test_what_is_taken_away_during_a_rewrite_is_owed_after_it(
     monkeypatch.setattr(redis, "rewrite", begun)
     await store.rewrite()
     assert not await store.owes_rewrite()
+
+
+# Many enrollments at once
+
+
+def lasting(outcomes: list[Enrolled | Exception]) -> list[object]:
+    """What became of each, without hashes and moments, which are another gallery's."""
+    return [
+        (type(each), str(each))
+        if isinstance(each, Exception)
+        else (
+            each.version,
+            each.identity,
+            each.samples,
+            each.replayed,
+            each.change and (each.change.version, each.change.identities, each.change.samples),
+        )
+        for each in outcomes
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_enrollments_become_what_they_do_one_after_the_other(
+    redis: DurableRedis, store: IdentityStore, seed: int
+) -> None:
+    rng = random.Random(seed)
+    other = RedisIdentityStore(redis)
+    await other.create_gallery(replace(SETTINGS, name="others"))
+    asked = []
+    for _ in range(60):
+        degrees = [rng.randrange(8) * 10 for _ in range(rng.choice([1, 1, 2]))]
+        key = rng.choice([None, None, f"key {rng.randrange(5)}"])
+        one = replace(
+            enrollment(rng.choice(["Ada", "Bea", "Cleo"]), *degrees, key=key),
+            metadata=rng.choice([None, {"of": rng.randrange(2)}]),
+            digest=rng.choice([MODEL] * 9 + ["b" * 64]),
+        )
+        wide = NewSample("0" * 64, np.ones(3, np.float32))
+        asked.append(replace(one, samples=[wide]) if rng.random() < 0.1 else one)
+
+    together, alone = [], []
+    for digest, group in groupby(asked, key=lambda each: each.digest):
+        part = list(group)
+        together += await store.enroll_all(part)
+        assert {each.digest for each in part} == {digest}
+    for one in asked:
+        try:
+            alone.append(await other.enroll(replace(one, gallery="others")))
+        except (ModelMismatch, IdempotencyKeyReused) as error:
+            alone.append(error)
+
+    assert lasting(together) == lasting(alone)
+    state, twin = await store.gallery("staff"), await store.gallery("others")
+    counters = ("version", "identities", "samples", "last_identity", "last_sample", "erased")
+    assert [getattr(state, name) for name in counters] == [
+        getattr(twin, name) for name in counters
+    ]
+    start = Position(state.position.lineage, 0, state.position.lineage)
+    changes = await store.changes("staff", start)
+    assert changes == [
+        each.change
+        for each in together
+        if isinstance(each, Enrolled) and not each.replayed
+        if each.change
+    ]
+    assert changes[-1].hash == state.position.hash
+
+
+async def test_of_the_same_sample_twice_at_once_the_second_is_a_duplicate(
+    store: IdentityStore,
+) -> None:
+    done = await store.enroll_all([enrollment("Ada", 0), enrollment("Ada", 0)])
+
+    assert [sample.outcome for each in done for sample in each.samples] == ["added", "duplicate"]
+    assert ids(done[0]) == ids(done[1])
+    assert (await store.gallery("staff")).samples == 1
+
+
+async def test_what_is_too_much_for_one_write_is_written_in_several(store: IdentityStore) -> None:
+    done = await store.enroll_all([enrollment(f"{i}", i / 10) for i in range(1300)])
+
+    assert [each.version for each in done] == list(range(1, 1301))
+    assert len(await everything(store)) == 1300
+
+
+async def test_many_enrollments_in_no_gallery_fail_each(store: IdentityStore) -> None:
+    asked = [replace(enrollment("Ada", d), gallery="nobody") for d in range(3)]
+
+    assert [type(each) for each in await store.enroll_all(asked)] == [UnknownGallery] * 3

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,3 +132,47 @@ async def test_whoever_follows_edits_has_what_whoever_reads_everything_has(
     assert follower.names == reader.names
     probes = np.stack([sample(seed).embedding for seed in range(12)])
     assert follower.index.identify(probes) == reader.index.identify(probes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whoever_takes_in_own_writes_has_what_whoever_reads_everything_has(
+    redis: DurableRedis, model: Comparator, tmp_path: Path, seed: int
+) -> None:
+    store, edits = RedisIdentityStore(redis), RedisEdits(redis)
+    state = await store.create_gallery(
+        GallerySettings("staff", model.title, model.digest, rule="max")
+    )
+    writer = await load(store, model, tmp_path)
+    rng = random.Random(seed)
+    steps = []
+
+    for _ in range(60):
+        if rng.random() < 0.3:  # somebody else comes between
+            try:
+                await edit(store, edits, rng)
+            except (UnknownIdentity, IdentityExists, EditConflict, UnknownEdit):
+                continue
+        asked = [
+            Enrollment("staff", model.digest, rng.choice(NAMES), [sample(rng.randrange(40))])
+            for _ in range(rng.randrange(1, 6))
+        ]
+        done = await store.enroll_all(asked)
+        changes = store.changes
+        steps.append(0)
+
+        async def counted(*words: Any, changes: Any = changes) -> list[Change]:
+            steps[-1] += 1
+            return await changes(*words)
+
+        store.changes = counted  # type: ignore[method-assign]
+        await writer.take_in(store, list(zip(asked, done, strict=True)))
+        store.changes = changes  # type: ignore[method-assign]
+        assert writer.version == max(each.version for each in done)
+    reader = await load(store, model, tmp_path)
+
+    assert writer.position == reader.position
+    assert held(writer) == held(reader)
+    assert writer.names == reader.names
+    assert 0 in steps  # what was written here is not read again …
+    assert any(steps)  # … but where others wrote
+    assert state.version == 0

@@ -21,3 +21,16 @@ def test_40_kills_of_service_and_store_lose_nothing(tmp_path: Path) -> None:
         assert tally.retried > 0
         assert tally.violations == []
         assert scene.answers_as_one_that_starts_anew()
+
+
+@pytest.mark.slow
+def test_kills_in_the_middle_of_bulk_lose_nothing_of_it(tmp_path: Path) -> None:
+    mix = Mix(bulk=600, bulks=0.97, forgets=0.01, finds=0.01)
+    with Scene(tmp_path / "scene", seed=2) as scene:
+        torment(scene, kills=6, kills_in_a_gallery=6, clients=2, mix=mix, pause=(0.1, 0.8))
+
+        tally = scene.tally
+        assert sum(tally.kills.values()) == 6
+        assert tally.acknowledged > 600
+        assert tally.retried > 0
+        assert tally.violations == []
