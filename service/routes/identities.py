@@ -21,7 +21,6 @@ SHOWN_ONLY = {
     "Content-Disposition": "inline",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
 }
 """What keeps a browser from taking what somebody sent for a page, and from keeping it."""
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
@@ -136,6 +137,7 @@ def _serve(
     if before is not None:
         before()
     os.environ.update(environment)
+    sys.argv[1:] = []  # those of pytest
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
