@@ -66,8 +66,9 @@ def main() -> None:
     asked.add_argument("--spread", action="store_true", help="no identities among these")
     asked.add_argument("--rivals", action="store_true", help="FAISS's indexes, or scikit-learn")
     asked.add_argument("--cluster", type=int, nargs="*", default=[2_000, 20_000], help="items")
+    asked.add_argument("--threads", type=int, default=1, help="of FAISS; one is one core's ratios")
     options = asked.parse_args()
-    faiss.omp_set_num_threads(1)  # ratios that do not depend on how busy the other cores are
+    faiss.omp_set_num_threads(options.threads)
     if options.large:
         approximate(options.large, spread=options.spread)
         if options.rivals:

@@ -41,7 +41,7 @@ from service.quick_json import read
 
 GALLERIES: Final = "kindred:galleries"  # a set of "<name>:<lineage>"; names have no colon
 _OWED: Final = "kindred:{erasure}:owed"  # lineages removed that the log of the server still holds
-_CHUNK: Final = 2048  # samples in one read of many, identities in one step of a deletion
+_CHUNK: Final = 1024  # samples in one read of many, identities in one step of a deletion
 _WHOLE_CHUNK: Final = 512  # samples in one read of all that is kept
 _RECORDS: Final = 500  # galleries in one read
 _AT_ONCE: Final = 512  # enrollments in one write: 5 to 10 ms in which the server does nothing else

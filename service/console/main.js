@@ -150,6 +150,7 @@ onUpdate(() => {
 });
 
 addEventListener("hashchange", moveFocus);
+addEventListener("hashchange", refresh); // others make galleries too
 addEventListener("paste", (event) => {
   if (/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) return;
   if (VIEWS[app.view].paste?.(event)) event.preventDefault();

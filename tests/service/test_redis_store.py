@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +124,11 @@ async def test_a_forgotten_identity_leaves_no_byte_after_a_rewrite(
     traces += [sample("a drawing").fingerprint.encode()]
 
     def kept() -> bytes:
-        files = (tmp_path / "store" / "appendonlydir").iterdir()
-        return b"".join(file.read_bytes() for file in files)
+        found = b""
+        for file in (tmp_path / "store" / "appendonlydir").iterdir():
+            with suppress(FileNotFoundError):  # what the server renamed meanwhile
+                found += file.read_bytes()
+        return found
 
     assert all(trace in kept() for trace in traces)
     await store.forget_identity("staff", "Ada Lovelace")
@@ -206,7 +210,7 @@ async def test_a_large_gallery_is_deleted_and_read_in_steps(embedded: EmbeddedRe
     await store.rewrite()
 
     assert sum(read) == 4500
-    assert len(read) == 3
+    assert len(read) == 4
     assert await redis.read("KEYS", "*") == []
     with pytest.raises(UnknownGallery):
         await store.gallery("staff")
