@@ -270,6 +270,9 @@ def test_no_control_is_dead(served):
                 if page.get_by_role("heading", level=1).inner_text() != view:
                     show(page, view)
                 page.wait_for_timeout(50)
+                if name.startswith("SELECT gallery"):  # of another one there may be less to press
+                    choose(page, "bare")
+                    page.get_by_role("main").locator(CONTROLS).nth(2).wait_for()
         assert {view: names for view, names in pressed.items() if len(names) < 3} == {}
         tab.demand_quiet()
 
