@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,10 @@ def is_running(process: int) -> bool:
 
 
 def tcp_sockets_of(process: int) -> set[str]:
-    links = [fd.readlink().name for fd in Path(f"/proc/{process}/fd").iterdir()]
+    links = []
+    for fd in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(fd.readlink().name)
     own = {link[8:-1] for link in links if link.startswith("socket:")}
     tcp = [Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
     return own & {line.split()[9] for lines in tcp for line in lines}
