@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from index.contenders import ROUNDING
 from index.gallery import Embeddings
 from index.ranking import rank
 from index.roster import Roster, Rule, Scores
@@ -26,9 +27,6 @@ MOST_KNOWN = 64
 
 _FEW = 16  # samples that are ranked at once, before most of more are ruled out
 _DEPTH = 8  # neighbours that tell who is first, where the nearest is
-
-ROUNDING = 2e-5
-"""Granted to cosines in float32, over a few thousand dimensions."""
 
 UNLIKE = 0.05
 """The share of strangers who may come as near to an identity as a sample of its own does."""

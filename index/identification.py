@@ -1,7 +1,7 @@
 """Who is it? A gallery with all that its answers rest on."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
@@ -306,10 +306,10 @@ class Identifier:
             return Doubts(another, shares)
         if not self._searched():
             self.prepare()
-        with self._lock.reading(), suppress(TargetUnresolvable):
-            for row, best in enumerate(self._named(samples, DOUBTFUL_FPIR)):
-                another[row] = best not in (None, identity)
         with self._lock.reading():
+            if len(self._roster) and (terms := self._doubtful()):
+                alone = [identity] * len(samples)
+                another[taken_for_others(self._roster, *terms, alone, samples)] = True
             if len(self._strangers[0]) >= _FEWEST_STRANGERS:
                 keys = self._roster.keys.get(identity, [])[-MOST_KNOWN:]
                 enrolled = self._roster.embeddings(keys)
@@ -352,16 +352,6 @@ class Identifier:
             except TargetUnresolvable:
                 return None
         return self._doubtful_at
-
-    def _named(self, probes: Embeddings, target_fpir: float) -> list[str | None]:
-        """Return whom each probe (n, d) would be named as, or raise TargetUnresolvable."""
-        if not len(self._roster):
-            return [None] * len(probes)
-        rule = self._deciding()
-        cohort, _, _ = self._cohort(*self._searches[_evidence_rule(rule)])
-        threshold = cohort.threshold(target_fpir)
-        firsts = [ranking[0] for ranking in rank(self._roster, probes, rule, 1)]
-        return [first.identity if first.score >= threshold else None for first in firsts]
 
     def threshold(self, target_fpir: float) -> float | None:
         """Return the score that a match needs now; None if nobody is enrolled or it is unknown."""

@@ -10,6 +10,9 @@ from index import Frozen
 from index.frozen import Numbers
 from service.identities import References
 
+MANY = 100_000
+"""Objects that it takes too long to search for garbage again and again."""
+
 
 def overlap(chunks: Sequence[References]) -> bool:
     """Whether a name or a sample was read of two identities: something changed in between."""
@@ -37,12 +40,16 @@ def joined(chunks: Sequence[References]) -> tuple[Numbers, Frozen]:
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:
-    """Let millions of objects that stay be made, and never be searched for garbage."""
+    """Let millions of objects that stay be made, and never be searched for garbage.
+
+    Few are left to be searched: what was garbage already would stay with them for good.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if gc.get_count()[0] >= MANY:
+            gc.freeze()
         if enabled:
             gc.enable()
