@@ -27,6 +27,13 @@ class Crowd:
     variance: float
 
 
+def exact_interval(hits: float, misses: float) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Clopper and Pearson, Biometrika 26, 1934)."""
+    low = betaincinv(hits, misses + 1, _INTERVAL[0]) if hits else 0.0
+    high = betaincinv(hits + 1, misses, _INTERVAL[1]) if misses else 1.0
+    return float(low), float(high)
+
+
 class Cohort:
     """The best scores (M,) that M strangers reach in one gallery, under one rule.
 
@@ -102,12 +109,9 @@ class Cohort:
 
     def fpir_interval_at(self, threshold: float) -> tuple[float, float]:
         """Return the 95 % interval of the FPIR at a given threshold (Clopper and Pearson)."""
-        reaching, count = self._reaching(threshold), self._effective_count()
+        count = self._effective_count()
         hits = float(np.average(self._falling >= threshold, weights=self._weights))
-        hits, misses = count * hits, count * (1 - hits)
-        low = betaincinv(hits, misses + 1, _INTERVAL[0]) if reaching else 0.0
-        high = betaincinv(hits + 1, misses, _INTERVAL[1]) if reaching < len(self) else 1.0
-        return float(low), float(high)
+        return exact_interval(count * hits, count * (1 - hits))
 
     @cached_property
     def crowd(self) -> Crowd:

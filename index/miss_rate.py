@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import betaincinv
 
+from index.cohort import exact_interval
 from index.roster import Rule, Scores
 
 MissReason = Literal[
@@ -21,7 +21,6 @@ MissReason = Literal[
 ENOUGH = 50  # own trials that speak for themselves
 _FEWEST = 10  # own trials that say anything at all
 _FEWEST_IDENTITIES = 10
-_INTERVAL = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,11 @@ class OwnMisses:
     def interval(self) -> tuple[float, float]:
         """Where the true share lies in 95 % of cases, each identity counting once.
 
-        It is exact for a binomial share (Clopper and Pearson, Biometrika 26, 1934), and wider than
+        It is exact for a binomial share, and wider than
         need be where some identities are missed more easily than others, as they are.
         """
-        count = len(self)
-        missed = round(self.share * count)
-        low = betaincinv(missed, count - missed + 1, _INTERVAL[0]) if missed else 0.0
-        high = betaincinv(missed + 1, count - missed, _INTERVAL[1]) if missed < count else 1.0
-        return float(low), float(high)
+        missed = round(self.share * len(self))
+        return exact_interval(missed, len(self) - missed)
 
 
 @dataclass(frozen=True, slots=True)
