@@ -119,7 +119,7 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
             replicas=settings.wait_replicas,
             assert_durable=settings.assert_store_durable,
         )
-        store = RedisIdentityStore(redis, kept_bytes=settings.max_kept_bytes)
+        store = RedisIdentityStore(redis, settings.log_length, settings.max_kept_bytes)
         stack.push_async_callback(store.close)
         parts = await _assemble(
             settings,

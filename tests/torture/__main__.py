@@ -31,7 +31,7 @@ BULK = Mix(bulk=256, bulks=0.97, forgets=0.01, finds=0.01)
 def kills(folder: Path, asked: argparse.Namespace) -> Tally:
     """Kill service and store in turn under clients that enroll in bulk."""
     until = time.monotonic() + asked.seconds
-    with Scene(folder, seed=asked.seed) as scene:
+    with Scene(folder, seed=asked.seed, log_length="10000000") as scene:  # judged as a whole
 
         def tell(gallery: str) -> None:
             report("kills so far", asked, scene.tally, gallery=gallery)
