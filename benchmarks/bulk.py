@@ -29,8 +29,8 @@ import numpy as np
 from benchmarks.clients import DRAWING
 from benchmarks.ratios import HEAD, Ratio
 from models_store import Sample, open_shelf
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
 from tests.services import ROOT, Service
 
 DIMENSION = 128

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from index import Scores, drift
 from models_store import Comparator, Sample, open_bundle
-from service.drift import WINDOW
+from service.watching.drift import WINDOW
 from tests.services import ROOT
 
 DRAWINGS = 4000

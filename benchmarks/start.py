@@ -27,9 +27,11 @@ from numpy.typing import NDArray
 from index import Frozen, Identification
 from models_store import Comparator, open_shelf
 from service.app import new_index
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
-from service.identities import (
+from service.replicas.replica import Replica
+from service.replicas.snapshots import Snapshot, Snapshots
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.kept import (
     Counts,
     GallerySettings,
     GalleryState,
@@ -37,9 +39,7 @@ from service.identities import (
     KeptSample,
     Position,
 )
-from service.redis_store import RedisIdentityStore
-from service.replica import Replica
-from service.snapshots import Snapshot, Snapshots
+from service.store.redis_store import RedisIdentityStore
 from tests.bundles import make_bundle
 from tests.services import Service
 

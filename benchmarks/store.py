@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ratios import HEAD, Ratio
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
-from service.identities import Enrollment, GallerySettings, NewSample
-from service.redis_store import RedisIdentityStore
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.kept import Enrollment, GallerySettings, NewSample
+from service.store.redis_store import RedisIdentityStore
 
 DIMENSION = 128
 

@@ -19,14 +19,14 @@ from pydantic import ValidationError
 
 from models_store.confinement import end_with, leave_no_core
 from service.app import from_settings
-from service.embedded_redis import DataDirInUse, StoreDidNotStart
-from service.entrance import Entrance
+from service.callers.keys import KeysBroken
+from service.edge.entrance import Entrance
+from service.edge.protocol import BoundedProtocol
 from service.floors import TooOld, check_floors
-from service.keys import KeysBroken
-from service.logs import configure_logging
 from service.processes import Member, forget_others, listen, run_processes
-from service.protocol import BoundedProtocol
 from service.settings import Settings
+from service.store.embedded_redis import DataDirInUse, StoreDidNotStart
+from service.watching.logs import configure_logging
 
 SPARE_FILES = 200  # descriptors for other things than connections
 AT_ONCE = 16

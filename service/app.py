@@ -23,41 +23,42 @@ from index import (
     gpus,
 )
 from models_store import Comparator, SampleLimits, Shelf, TrialLimits, newest, open_shelf
-from service.access import Door
-from service.calibrations import of_bundle, others_of_bundle, rule_of
-from service.canaries import Canaries
-from service.decisions import Decisions
-from service.decoding import Decoders
-from service.drift import Drift
-from service.durable_redis import DurableRedis
-from service.edge import Edge, tell_framework_error
-from service.edits import EditStore
-from service.embedded_redis import EmbeddedRedis, keep_running
-from service.embedding import Embedder
-from service.erasure import Pending, keep_rewriting
-from service.evaluating import Evaluator
-from service.evaluation_runs import EvaluationRuns
-from service.galleries import Galleries
-from service.gauges import Gauges
-from service.identities import GalleryState, IdentityStore
-from service.imports import ImportLimits
-from service.keys import Keyring
-from service.mapping import Maps
-from service.migrations import MigrationStore
-from service.migrator import Migrator
-from service.problems import slugs
-from service.quotas import Questions
-from service.recogniser import Recogniser
-from service.redis_edits import RedisEdits
-from service.redis_migrations import RedisMigrations
-from service.redis_store import RedisIdentityStore
+from service.callers.keys import Keyring
+from service.callers.quotas import Questions
+from service.children.evaluation_runs import EvaluationRuns
+from service.edge.access import Door
+from service.edge.middleware import Edge, tell_framework_error
+from service.edge.problems import slugs
+from service.embedding.decoding import Decoders
+from service.embedding.embedder import Embedder
+from service.replicas.calibrations import of_bundle, others_of_bundle, rule_of
+from service.replicas.erasure import Pending, keep_rewriting
+from service.replicas.galleries import Galleries
+from service.replicas.snapshots import Snapshots
+from service.replicas.stowing import Stowage
+from service.requests.upload import UploadLimits
 from service.routes import Parts, Straight, console, router, templates
+from service.routes.wire import complete
 from service.settings import Settings, split
-from service.snapshots import Snapshots
-from service.stowing import Stowage
-from service.telemetry import ServedComparator, Telemetry
-from service.uploads import UploadLimits
-from service.wire import complete
+from service.store.durable_redis import DurableRedis
+from service.store.edits import EditStore
+from service.store.embedded_redis import EmbeddedRedis, keep_running
+from service.store.identities import IdentityStore
+from service.store.kept import GalleryState
+from service.store.migrations import MigrationStore
+from service.store.redis_edits import RedisEdits
+from service.store.redis_migrations import RedisMigrations
+from service.store.redis_store import RedisIdentityStore
+from service.use_cases.decisions import Decisions
+from service.use_cases.evaluating import Evaluator
+from service.use_cases.imports import ImportLimits
+from service.use_cases.mapping import Maps
+from service.use_cases.migrator import Migrator
+from service.use_cases.recogniser import Recogniser
+from service.watching.canaries import Canaries
+from service.watching.drift import Drift
+from service.watching.gauges import Gauges
+from service.watching.telemetry import ServedComparator, Telemetry
 
 FOLLOW_EVERY = 0.5  # seconds between two looks at what other processes changed
 

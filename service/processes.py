@@ -17,8 +17,8 @@ from typing import Self
 
 import structlog
 
-from service.embedded_redis import EmbeddedRedis, keep_running
 from service.settings import Settings, environment
+from service.store.embedded_redis import EmbeddedRedis, keep_running
 
 CANNOT = (2, 3)  # statuses of a process that cannot serve, whenever it is tried
 PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a process that ended is started again

@@ -126,7 +126,9 @@ class Settings(BaseSettings):
         2**30, gt=0, description="Bytes of uploaded samples that a gallery may keep, where it does"
     )
     log_length: int = Field(
-        100_000, gt=0, description="Changes that a gallery's log keeps, for replicas that fell behind"
+        100_000,
+        gt=0,
+        description="Changes that a gallery's log keeps, for replicas that fell behind",
     )
     keep_samples: bool = Field(
         default=False,

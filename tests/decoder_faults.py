@@ -18,7 +18,7 @@ FAULTS = {
     b"write": lambda: tempfile.TemporaryFile(buffering=0).write(b"x"),
 }
 
-if any("service.decoder" in word for word in sys.orig_argv):
+if any("service.embedding.decoder" in word for word in sys.orig_argv):
     from PIL import Image
     genuine = Image.open
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.telemetry import GalleryState, ServedComparator, Telemetry
+from service.watching.telemetry import GalleryState, ServedComparator, Telemetry
 from tests.services import ROOT
 
 RULES = ROOT / "deploy/prometheus/rules.yml"

@@ -78,7 +78,7 @@ def processes(root: int) -> list[int]:
 
 def decoders_of(root: int) -> list[int]:
     """Return the template of a service's decoders and those forked from it, the template first."""
-    return [pid for pid in processes(root) if b"service.decoder" in _words(pid)]
+    return [pid for pid in processes(root) if b"service.embedding.decoder" in _words(pid)]
 
 
 def wait_gone(pids: list[int], seconds: float = 10) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 
 from index import Identifier, NumpyGallery, Reference
 from models_store import Comparator
-from service.identities import GallerySettings, GalleryState, Position
-from service.replica import Replica
+from service.replicas.replica import Replica
+from service.store.kept import GallerySettings, GalleryState, Position
 
 
 def replica(comparator: Comparator, name: str = "default", enrolled=()) -> Replica:

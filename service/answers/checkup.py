@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel
 
 from service.answers.timed import Timed, milliseconds
-from service.results import Checkup
+from service.use_cases.results import Checkup
 
 
 class MislabelledSample(BaseModel):

@@ -5,11 +5,11 @@ from typing import Self
 from pydantic import BaseModel
 
 from models_store import Comparator
-from service import bands
+from service.answers import bands
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
-from service.embedding import EmbeddedSamples
-from service.results import Partition, Verification
+from service.embedding.embedder import EmbeddedSamples
+from service.use_cases.results import Partition, Verification
 
 
 class VerifyAnswer(Timed):

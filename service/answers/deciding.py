@@ -7,11 +7,11 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 from index import Identification
-from service import bands
+from service.answers import bands
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
-from service.decisions import Decided
-from service.results import Identifications
+from service.use_cases.decisions import Decided
+from service.use_cases.results import Identifications
 
 
 class SampleScore(BaseModel):

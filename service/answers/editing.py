@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel
 
-from service.editing import Similar
-from service.edits import Edit, Edited
-from service.identities import GallerySettings
+from service.store.edits import Edit, Edited
+from service.store.kept import GallerySettings
+from service.use_cases.editing import Similar
 
 
 class EditAnswer(BaseModel):

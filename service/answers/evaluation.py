@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
-from service.evaluating import Evaluation, Recalibration
+from service.use_cases.evaluating import Evaluation, Recalibration
 
 
 class SeenSample(BaseModel):

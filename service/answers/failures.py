@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from service.problems import Problem, problem_of
+from service.edge.problems import Problem, problem_of
 
 
 class Failure(BaseModel):

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel
 
-from service.feedback import Judged
-from service.identities import Rejection
+from service.store.kept import Rejection
+from service.use_cases.feedback import Judged
 
 
 class FeedbackAnswer(BaseModel):

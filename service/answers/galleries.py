@@ -7,10 +7,10 @@ from pydantic import BaseModel
 
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
-from service.erasure import Receipt
-from service.identities import Change, StoredIdentity
-from service.replica import Replica
-from service.results import Enrollments, NewCohort
+from service.replicas.erasure import Receipt
+from service.replicas.replica import Replica
+from service.store.kept import Change, StoredIdentity
+from service.use_cases.results import Enrollments, NewCohort
 
 
 class GalleryAnswer(BaseModel):

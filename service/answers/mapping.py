@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, WithJsonSchema
 
 from index import LeftOut, Link
-from service.mapping import GalleryMap
+from service.use_cases.mapping import GalleryMap
 
 # Tools that read openapi.yaml stumble over tuples within lists.
 Triple = Annotated[

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel
 
-from service.migrations import Migration
+from service.store.migrations import Migration
 
 
 class ShadowAgreement(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 import index
 from index import LeftOut, MissReason
 from service.answers.timed import Timed, milliseconds
-from service.results import Division, Operation
+from service.use_cases.results import Division, Operation
 
 
 class TargetPoint(BaseModel):

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from service.embedding import Timings
+from service.embedding.embedder import Timings
 
 
 class Timed(BaseModel):

@@ -2,13 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service import answers, bands, clustering, fields
-from service.edge import Facts
-from service.guessing import demand_samples, one_more_pair
-from service.raw_bodies import read_samples
+from service import answers
+from service.answers import bands
+from service.edge.middleware import Facts
+from service.requests import fields
+from service.requests.bodies import read_upload
+from service.requests.raw_bodies import read_samples
+from service.routes.guessing import demand_samples, one_more_pair
 from service.routes.parts import Asking, Served, in_json
-from service.uploads import read_upload
-from service.wire import body
+from service.routes.wire import body
+from service.use_cases import clustering
 
 router = APIRouter()
 

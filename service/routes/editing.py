@@ -5,14 +5,15 @@ from typing import Annotated
 from annotated_types import Interval
 from fastapi import APIRouter, Request
 
-from service import answers, fields
-from service.access import demand
-from service.editing import merge, patch, similar, split, undo
-from service.fields import DIGITS, GalleryName, IdentityName
-from service.keys import Role
+from service import answers
+from service.callers.keys import Role
+from service.edge.access import demand
 from service.parameters import InvalidParameter
+from service.requests import fields
+from service.requests.fields import DIGITS, GalleryName, IdentityName
 from service.routes.parts import Asking, IdempotencyKey, Served, read_optional, read_small
-from service.wire import body
+from service.routes.wire import body
+from service.use_cases.editing import merge, patch, similar, split, undo
 
 router = APIRouter()
 

@@ -9,17 +9,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.requests import ClientDisconnect
 
-from service import answers, fields
-from service.access import demand
-from service.clients import prefers_html, while_there
-from service.edge import Facts
-from service.keys import Role
-from service.labelled import read_labelled
-from service.problems import INTERNAL, kind_of
+from service import answers
+from service.callers.keys import Role
+from service.edge.access import demand
+from service.edge.clients import prefers_html, while_there
+from service.edge.middleware import Facts
+from service.edge.problems import INTERNAL, kind_of
+from service.requests import fields
+from service.requests.bodies import read_upload
+from service.requests.labelled import read_labelled
 from service.routes.parts import Asking, Served
-from service.telemetry import Telemetry
-from service.uploads import read_upload
-from service.wire import body
+from service.routes.wire import body
+from service.watching.telemetry import Telemetry
 
 router = APIRouter()
 

@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from service import answers, fields
-from service.edge import Facts
-from service.feedback import decision_of, judge
-from service.fields import GalleryName
+from service import answers
+from service.edge.middleware import Facts
 from service.parameters import InvalidParameter
+from service.requests import fields
+from service.requests.bodies import read_upload
+from service.requests.fields import GalleryName
 from service.routes.parts import Asking, Served
-from service.uploads import read_upload
-from service.wire import body
+from service.routes.wire import body
+from service.use_cases.feedback import decision_of, judge
 
 router = APIRouter()
 

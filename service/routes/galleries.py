@@ -8,15 +8,17 @@ from annotated_types import Interval
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service import answers, cohorts, fields
-from service.edge import Facts
-from service.exports import export_lines
-from service.fields import DIGITS, GalleryName
-from service.imports import import_lines
-from service.operating import boundary, operating_curve
+from service import answers
+from service.edge.middleware import Facts
+from service.requests import fields
+from service.requests.bodies import bounded, read_upload
+from service.requests.fields import DIGITS, GalleryName
 from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
-from service.uploads import bounded, read_upload
-from service.wire import body, leads_to
+from service.routes.wire import body, leads_to
+from service.use_cases import cohorts
+from service.use_cases.exports import export_lines
+from service.use_cases.imports import import_lines
+from service.use_cases.operating import boundary, operating_curve
 
 router = APIRouter()
 

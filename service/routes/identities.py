@@ -5,14 +5,15 @@ from typing import Annotated
 from annotated_types import Interval
 from fastapi import APIRouter, Path, Request, Response
 
-from service import answers, fields
-from service.editing import rename
-from service.erasure import receipt_of
-from service.fields import DIGITS, GalleryName, IdentityName, SampleId
+from service import answers
 from service.parameters import InvalidParameter
-from service.previews import preview_of
+from service.replicas.erasure import receipt_of
+from service.requests import fields
+from service.requests.fields import DIGITS, GalleryName, IdentityName, SampleId
 from service.routes.parts import MAX_PAGE, IdempotencyKey, Served, read_small
-from service.wire import body
+from service.routes.wire import body
+from service.use_cases.editing import rename
+from service.use_cases.previews import preview_of
 
 router = APIRouter()
 

@@ -6,8 +6,8 @@ from annotated_types import Interval
 from fastapi import APIRouter, Request, Response
 
 from service import answers
-from service.edge import Facts
-from service.fields import DIGITS, GalleryName
+from service.edge.middleware import Facts
+from service.requests.fields import DIGITS, GalleryName
 from service.routes.parts import Served, in_json
 
 router = APIRouter()

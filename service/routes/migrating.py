@@ -4,11 +4,12 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from service import answers, fields
-from service.edge import Facts
-from service.fields import GalleryName
+from service import answers
+from service.edge.middleware import Facts
+from service.requests import fields
+from service.requests.fields import GalleryName
 from service.routes.parts import Parts, Served, read_optional, read_small
-from service.wire import body
+from service.routes.wire import body
 
 router = APIRouter()
 

@@ -9,25 +9,26 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from models_store import Shelf
-from service import fields
-from service.access import check_role
-from service.decisions import Decisions
-from service.drift import Drift
-from service.edits import EditStore
-from service.embedding import Embedder
-from service.evaluating import Evaluator
-from service.identities import IdentityStore
-from service.imports import ImportLimits
-from service.keys import Caller
-from service.mapping import Maps
-from service.migrator import Migrator
+from service.callers.keys import Caller
+from service.callers.quotas import Questions
+from service.edge.access import check_role
+from service.embedding.embedder import Embedder
 from service.parameters import InvalidParameter, field_name
-from service.quotas import Questions
-from service.raw_bodies import is_raw
-from service.recogniser import Recogniser
-from service.stowing import Stowage
-from service.telemetry import Telemetry
-from service.uploads import UploadLimits, read_json
+from service.replicas.stowing import Stowage
+from service.requests import fields
+from service.requests.bodies import read_json
+from service.requests.raw_bodies import is_raw
+from service.requests.upload import UploadLimits
+from service.store.edits import EditStore
+from service.store.identities import IdentityStore
+from service.use_cases.decisions import Decisions
+from service.use_cases.evaluating import Evaluator
+from service.use_cases.imports import ImportLimits
+from service.use_cases.mapping import Maps
+from service.use_cases.migrator import Migrator
+from service.use_cases.recogniser import Recogniser
+from service.watching.drift import Drift
+from service.watching.telemetry import Telemetry
 
 FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 

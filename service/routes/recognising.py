@@ -10,15 +10,16 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service import answers, fields
-from service.bulk import enroll_lines
-from service.edge import Facts
-from service.fields import DIGITS, GalleryName
-from service.guessing import demand_samples, demand_usual_terms, within_quota
-from service.raw_bodies import read_samples
+from service import answers
+from service.edge.middleware import Facts
+from service.requests import fields
+from service.requests.bodies import bounded
+from service.requests.fields import DIGITS, GalleryName
+from service.requests.raw_bodies import read_samples
+from service.routes.bulk import enroll_lines
+from service.routes.guessing import demand_samples, demand_usual_terms, within_quota
 from service.routes.parts import LARGE, NDJSON, Asking, IdempotencyKey, Served, in_json
-from service.uploads import bounded
-from service.wire import body
+from service.routes.wire import body
 
 router = APIRouter()
 

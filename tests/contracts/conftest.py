@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
 from tests.servers import REDIS, StartServer
 
 

@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 
 from models_store import Sample
-from service.durable_redis import DurableRedis
-from service.edits import EditStore
-from service.identities import (
+from service.store.durable_redis import DurableRedis
+from service.store.edits import EditStore
+from service.store.errors import (
     EditConflict,
-    Enrollment,
-    GallerySettings,
     IdempotencyKeyReused,
     IdentityExists,
     MigrationConflict,
     ModelMismatch,
-    NewSample,
     RejectionsFull,
     UnknownEdit,
     UnknownGallery,
@@ -25,9 +22,10 @@ from service.identities import (
     UnknownRejection,
     UnknownSample,
 )
-from service.redis_edits import RedisEdits
-from service.redis_migrations import RedisMigrations
-from service.redis_store import RedisIdentityStore
+from service.store.kept import Enrollment, GallerySettings, NewSample
+from service.store.redis_edits import RedisEdits
+from service.store.redis_migrations import RedisMigrations
+from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 

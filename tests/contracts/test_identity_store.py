@@ -11,25 +11,27 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from service.durable_redis import DurableRedis
-from service.identities import (
-    Enrolled,
-    Enrollment,
+from service.store.durable_redis import DurableRedis
+from service.store.errors import (
     GalleryExists,
-    GallerySettings,
     IdempotencyKeyReused,
-    IdentityStore,
     ModelMismatch,
-    NewSample,
     OutOfStep,
-    Position,
-    References,
-    StoredCohort,
     UnknownGallery,
     UnknownIdentity,
     UnknownSample,
 )
-from service.redis_store import RedisIdentityStore
+from service.store.identities import IdentityStore
+from service.store.kept import (
+    Enrolled,
+    Enrollment,
+    GallerySettings,
+    NewSample,
+    Position,
+    References,
+    StoredCohort,
+)
+from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 

@@ -8,23 +8,19 @@ import numpy as np
 import pytest
 
 from models_store import Sample
-from service.durable_redis import DurableRedis
-from service.identities import (
-    Enrollment,
-    GallerySettings,
+from service.store.durable_redis import DurableRedis
+from service.store.errors import (
     MigrationConflict,
     ModelMismatch,
-    NewSample,
     OriginalsFull,
     OriginalsMissing,
     OutOfStep,
-    Position,
-    StoredCohort,
     UnknownMigration,
     UnknownSample,
 )
-from service.redis_migrations import RedisMigrations
-from service.redis_store import RedisIdentityStore
+from service.store.kept import Enrollment, GallerySettings, NewSample, Position, StoredCohort
+from service.store.redis_migrations import RedisMigrations
+from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 

@@ -26,18 +26,12 @@ from models_store.audio import decode
 from models_store.graph import check_graph
 from models_store.manifest import BundleRefused, parse_manifest
 from models_store.sample import SampleLimits, Unusable
-from service.identities import Position
 from service.parameters import InvalidParameter
-from service.snapshots import CorruptSnapshot, Snapshot, decoded, encoded
-from service.uploads import (
-    MalformedBody,
-    TooLarge,
-    UnsupportedMedia,
-    UploadLimits,
-    parse_json,
-    read_sample,
-    read_upload,
-)
+from service.replicas.snapshots import CorruptSnapshot, Snapshot, decoded, encoded
+from service.requests.bodies import read_upload
+from service.requests.strict_json import parse_json, read_sample
+from service.requests.upload import MalformedBody, TooLarge, UnsupportedMedia, UploadLimits
+from service.store.kept import Position
 from tests.bundles import _sigmoid_head
 from tests.drawings import as_json, draw
 from tests.fuzz.mutations import mutated, swapped

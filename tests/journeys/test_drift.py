@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.drift import WINDOW
+from service.watching.drift import WINDOW
 from tests.drawings import part
 from tests.services import ROOT, Service
 

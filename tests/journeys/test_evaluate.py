@@ -71,7 +71,7 @@ def evaluations():
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if b"service.confined" in words and state != "Z":
+        if b"service.children.confined" in words and state != "Z":
             found.append(int(folder.name))
     return found
 

@@ -21,7 +21,7 @@ PLANTED = """
 import os, sys
 if sys.orig_argv[-2:] == ["-m", "service"]:
     sys.path.insert(0, os.getcwd())
-    import service.recogniser as r
+    import service.use_cases.recogniser as r
     async def broken(self, files, comparator, side):
         raise KeyError(f"defect about {comparator} {files!r}")
     r.Recogniser.embed = broken

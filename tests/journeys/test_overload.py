@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.clients import Clients, get, post
 from benchmarks.overload import ALWAYS, at_random
-from service.admission import STANDING
+from service.edge.admission import STANDING
 from tests.drawings import draw, part
 from tests.refusals import assert_refused
 from tests.servers import free_port
@@ -108,7 +108,7 @@ def full(on_one_core, tmp_path, monkeypatch):
 
 SLOW = """
 import sys
-if "service.decoder" in sys.argv or "service.decoder" in sys.orig_argv:
+if "service.embedding.decoder" in sys.argv or "service.embedding.decoder" in sys.orig_argv:
     import time
     import models_store.preparation as preparation
     original = preparation.preparation

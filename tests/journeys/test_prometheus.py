@@ -11,7 +11,7 @@ import time
 import httpx
 import pytest
 
-from service.telemetry import DECISIONS, ENROLLMENTS
+from service.watching.telemetry import DECISIONS, ENROLLMENTS
 from tests.drawings import as_json, draw, part
 from tests.queries import RULES, panel_queries, rules, selectors, substituted
 from tests.servers import free_port

@@ -7,8 +7,8 @@ import httpx
 import pytest
 import yaml
 
-from service.access import OF_ALL_GALLERIES, OPEN_PATHS, ROLES, SAFE_METHODS
-from service.keys import Role
+from service.callers.keys import Role
+from service.edge.access import OF_ALL_GALLERIES, OPEN_PATHS, ROLES, SAFE_METHODS
 from tests.calls import EVERY, MAKING_A_GALLERY, OF_A_GALLERY, operations, send, told
 from tests.drawings import as_json, draw, part
 from tests.keys import bearing, entry, write

@@ -78,7 +78,7 @@ def scripts():
 
 
 def test_the_documented_user_may_all_that_scripts_do():
-    inline = (ROOT / "service/redis_store.py").read_text()
+    inline = (ROOT / "service/store/redis_store.py").read_text()
 
     needed = {f"+{name.lower()}" for name in COMMANDS.findall(scripts() + inline)}
 

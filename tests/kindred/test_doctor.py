@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from kindred.commands.doctor import REASONS as REASONS_TOLD
-from service.telemetry import REASONS
+from service.watching.telemetry import REASONS
 from tests.kindred.commands import run
 from tests.servers import free_port
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kindred.problems import Forbidden, KindredError, Problem, kinds, problem_of
-from service.problems import INTERNAL, PROBLEMS, slugs
+from service.edge.problems import INTERNAL, PROBLEMS, slugs
 
 
 def test_there_is_a_class_for_each_type_in_the_services_table_and_no_other():

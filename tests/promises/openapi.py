@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from fastapi import FastAPI
 
-from service.access import Door
 from service.app import create_app
+from service.edge.access import Door
 from tests.services import ROOT
 
 PATH = ROOT / "openapi.yaml"

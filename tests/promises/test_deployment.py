@@ -9,8 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from service.durable_redis import DurableRedis
 from service.settings import Settings
+from service.store.durable_redis import DurableRedis
 from tests.dockerfile import ARGUMENTS, STAGES, made_of
 from tests.servers import VALKEY, Server
 from tests.services import ROOT

@@ -9,8 +9,8 @@ import yaml
 from openapi_spec_validator import validate
 
 import models_store
-from service import identities
-from service.problems import DOCUMENT, PROBLEMS, slugs
+from service.edge.problems import DOCUMENT, PROBLEMS, slugs
+from service.store import identities
 from tests.promises.openapi import PATH, document
 from tests.promises.settings import README, split_readme, table
 from tests.services import ROOT, Service

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.admission import Admission, kind_of_work
+from service.edge.admission import Admission, kind_of_work
 
 
 class Clock:

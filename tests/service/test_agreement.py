@@ -5,7 +5,7 @@ import pytest
 
 from index import FaissGallery, Identifier, Reference, TargetUnresolvable
 from models_store.comparator import Array
-from service.agreement import Tried, measure_agreement
+from service.use_cases.agreement import Tried, measure_agreement
 
 TARGET = 0.1
 

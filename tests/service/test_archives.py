@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.archives import unpack
 from service.parameters import InvalidParameter
-from service.uploads import MalformedBody, TooLarge
+from service.requests.archives import unpack
+from service.requests.upload import MalformedBody, TooLarge
 
 LIMITS = {"entries": 20, "largest": 5_000_000, "unpacked": 10_000_000}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models_store import Degenerate
-from service.batching import Batcher, Embedded, Overloaded
+from service.embedding.batching import Batcher, Embedded, Overloaded
 
 pytestmark = pytest.mark.anyio
 

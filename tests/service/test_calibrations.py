@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models_store import open_bundle
-from service.calibrations import of_bundle, of_gallery
-from service.identities import StoredCohort
+from service.replicas.calibrations import of_bundle, of_gallery
+from service.store.kept import StoredCohort
 
 GENUINE = {"rule": "max", "by_samples": {"1": [0.2, 0.9], "3": [0.5, 1.0]}}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models_store import broken_promise, open_bundle
-from service.canaries import Canaries
+from service.watching.canaries import Canaries
 from tests.bundles import make_bundle
 from tests.replicas import replica
 

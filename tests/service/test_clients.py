@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from service.clients import prefers_html, while_there
+from service.edge.clients import prefers_html, while_there
 
 pytestmark = pytest.mark.anyio
 

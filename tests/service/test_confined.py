@@ -20,7 +20,7 @@ TAKES = "bytes(600 * 2**20)"
 SLEEPS = "import time; print('here', flush=True); time.sleep(60)"
 STARTS = """
 import os, subprocess, sys
-words = ["-m", "service.confined", str(os.getpid()), "500000000", "told"]
+words = ["-m", "service.children.confined", str(os.getpid()), "500000000", "told"]
 child = subprocess.Popen([sys.executable, *words])
 print(child.pid, flush=True)
 child.wait()
@@ -33,7 +33,7 @@ def run(tmp_path):
         (tmp_path / "told.py").write_text(program)
         bounds = (str(parent or os.getpid()), str(MEMORY))
         return subprocess.Popen(
-            [sys.executable, "-m", "service.confined", *bounds, "told", "one", "two"],
+            [sys.executable, "-m", "service.children.confined", *bounds, "told", "one", "two"],
             env={"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Who is waited for, for how long, and who makes room."""
 
-from service.connections import Connections, Patience, Stage
+from service.edge.connections import Connections, Patience, Stage
 
 
 class Clock:

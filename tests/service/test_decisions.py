@@ -6,7 +6,7 @@ import pytest
 
 from index.decision import Evidence, Identification
 from models_store import ReadyEmbedding, Sample
-from service.decisions import Decisions, UnknownDecision
+from service.use_cases.decisions import Decisions, UnknownDecision
 
 
 class Clock:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models_store import Sample, SampleOutOfBounds, Undecodable, open_shelf
-from service.decoding import Decoders
+from service.embedding.decoding import Decoders
 from tests.bundles import make_bundle
 from tests.decoder_faults import FAULTS
 from tests.drawings import draw

@@ -7,7 +7,7 @@ import pytest
 
 from index import drift
 from models_store import open_bundle
-from service.drift import WINDOW, Drift
+from service.watching.drift import WINDOW, Drift
 from tests.bundles import make_bundle
 from tests.replicas import replica
 

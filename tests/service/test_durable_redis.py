@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.durable_redis import LOOK_EVERY, DurableRedis, Script
-from service.identities import (
+from service.store.durable_redis import LOOK_EVERY, DurableRedis, Script
+from service.store.errors import (
     NotDurable,
     StoreFull,
     StoreNotReady,

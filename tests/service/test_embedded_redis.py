@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.durable_redis import DurableRedis
-from service.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
 
 pytestmark = pytest.mark.anyio
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.anyio
 SERVICE = """
     import asyncio, sys
     from pathlib import Path
-    from service.durable_redis import DurableRedis
-    from service.embedded_redis import EmbeddedRedis
+    from service.store.durable_redis import DurableRedis
+    from service.store.embedded_redis import EmbeddedRedis
 
     async def serve():
         async with EmbeddedRedis(Path(sys.argv[1])) as embedded:
@@ -158,7 +158,7 @@ async def test_the_server_of_a_killed_service_is_replaced_and_nothing_acknowledg
 async def test_a_paused_server_of_a_killed_service_is_replaced(
     tmp_path: Path, kill_service: KillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.embedded_redis._PATIENCE", 0.3)
+    monkeypatch.setattr("service.store.embedded_redis._PATIENCE", 0.3)
     orphan, said = kill_service(5)
     os.kill(orphan, signal.SIGSTOP)
 

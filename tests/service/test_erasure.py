@@ -2,7 +2,7 @@
 
 import time
 
-from service.erasure import Pending
+from service.replicas.erasure import Pending
 
 
 def test_the_place_that_has_held_it_longest_tells_how_late_an_erasure_is() -> None:

@@ -3,7 +3,7 @@ import tempfile
 
 import pytest
 
-from service.evaluation_runs import PREFIX, EvaluationRuns, EvaluationsBusy, NotEvaluable
+from service.children.evaluation_runs import PREFIX, EvaluationRuns, EvaluationsBusy, NotEvaluable
 
 pytestmark = pytest.mark.anyio
 

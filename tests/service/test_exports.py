@@ -14,29 +14,31 @@ import numpy as np
 import pytest
 
 from models_store import Comparator, Sample, open_shelf
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
-from service.exports import export_lines
-from service.identities import (
+from service.requests.upload import MalformedBody, TooLarge
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.errors import (
     EditConflict,
-    Enrollment,
-    GallerySettings,
-    GalleryState,
     IdentityExists,
     ImportBroken,
-    KeptIdentity,
-    NewSample,
     NotDurable,
     OriginalsFull,
-    StoredCohort,
     UnknownEdit,
     UnknownGallery,
     UnknownIdentity,
 )
-from service.imports import ImportLimits, import_lines
-from service.redis_edits import RedisEdits
-from service.redis_store import RedisIdentityStore
-from service.uploads import MalformedBody, TooLarge
+from service.store.kept import (
+    Enrollment,
+    GallerySettings,
+    GalleryState,
+    KeptIdentity,
+    NewSample,
+    StoredCohort,
+)
+from service.store.redis_edits import RedisEdits
+from service.store.redis_store import RedisIdentityStore
+from service.use_cases.exports import export_lines
+from service.use_cases.imports import ImportLimits, import_lines
 
 pytestmark = pytest.mark.anyio
 
@@ -151,7 +153,7 @@ async def test_a_gallery_that_is_edited_during_an_export_is_whole_as_of_its_last
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
 ) -> None:
-    monkeypatch.setattr("service.redis_store._WHOLE_CHUNK", 1)  # an identity at a time
+    monkeypatch.setattr("service.store.redis_store._WHOLE_CHUNK", 1)  # an identity at a time
     edits, rng = RedisEdits(redis), random.Random(seed)
     names = ["Ada", "Bea", "Cleo", "Dot", "Eve", "Fay"]
     for i, name in enumerate(names):

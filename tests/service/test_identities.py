@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.identities import Change, Enrollment, NewSample
+from service.store.kept import Change, Enrollment, NewSample
 
 CHANGE = Change(
     version=1,

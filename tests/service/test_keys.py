@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kindred.commands.keys import ROLES, Unusable, new
-from service.keys import KEYLESS, Caller, Keyring, KeysBroken, Role
+from service.callers.keys import KEYLESS, Caller, Keyring, KeysBroken, Role
 from tests.keys import entry, secret, write
 from tests.services import ROOT
 

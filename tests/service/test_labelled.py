@@ -4,10 +4,10 @@ import zipfile
 import pytest
 
 from models_store import ReadyEmbedding, Sample
-from service.fields import EvaluateFields
-from service.labelled import read_labelled
 from service.parameters import InvalidParameter
-from service.uploads import Upload, UploadLimits
+from service.requests.fields import EvaluateFields
+from service.requests.labelled import read_labelled
+from service.requests.upload import Upload, UploadLimits
 
 LIMITS = UploadLimits(body=10**6, file=10**5, files=50, embeddings=50, archive=10**6)
 

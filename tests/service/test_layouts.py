@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from index import principal_plane
-from service.layouts import NoLayout, ToLayOut, lay_out
+from service.children.layouts import NoLayout, ToLayOut, lay_out
 
 pytestmark = pytest.mark.anyio
 

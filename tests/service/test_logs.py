@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from service.logs import configure_logging, request_line
+from service.watching.logs import configure_logging, request_line
 
 
 @pytest.fixture(autouse=True)

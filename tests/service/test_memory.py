@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from service.memory import memory
+from service.watching.memory import memory
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.ndjson import split_lines
-from service.uploads import TooLarge
+from service.requests.ndjson import split_lines
+from service.requests.upload import TooLarge
 
 LONGEST = 5
 

@@ -5,8 +5,9 @@ from starlette.requests import Request
 
 from models_store import Sample
 from service.parameters import InvalidParameter
-from service.plain_multipart import plain_parts
-from service.uploads import MalformedBody, TooLarge, UnsupportedMedia, UploadLimits, read_upload
+from service.requests.bodies import read_upload
+from service.requests.plain_multipart import plain_parts
+from service.requests.upload import MalformedBody, TooLarge, UnsupportedMedia, UploadLimits
 
 LIMITS = UploadLimits(body=10_000, file=40, files=3, embeddings=1)
 REFUSALS = (MalformedBody, TooLarge, UnsupportedMedia, InvalidParameter)

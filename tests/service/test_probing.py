@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from index.gallery import DimensionMismatch
-from service.probing import TOGETHER, Probing
+from service.replicas.probing import TOGETHER, Probing
 from tests.index.circle import on_circle
 from tests.index.test_identification import circle
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.quick_json import read_embedding
-from service.uploads import parse_json
+from service.requests.strict_json import parse_json
 
 NUMBERS = st.integers() | st.floats() | st.floats(width=32)
 WORDS = st.sampled_from(["identity", "metadata", "embedding", "a", "é", "", "\ud800"])

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.quotas import DAY, Questions, Quota, QuotaExceeded, Quotas, demand_room, question
+from service.callers.quotas import (
+    DAY,
+    Questions,
+    Quota,
+    QuotaExceeded,
+    Quotas,
+    demand_room,
+    question,
+)
 
 
 class Clock:

@@ -2,8 +2,8 @@ import pytest
 
 from index import TargetUnresolvable
 from models_store import open_bundle
-from service.calibrations import pair_threshold
 from service.parameters import InvalidParameter
+from service.replicas.calibrations import pair_threshold
 from tests.bundles import make_bundle
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.durable_redis import DurableRedis, Script
-from service.embedded_redis import EmbeddedRedis
-from service.redis_records import packed
+from service.store.durable_redis import DurableRedis, Script
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.redis_records import packed
 
 pytestmark = pytest.mark.anyio
 

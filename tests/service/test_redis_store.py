@@ -11,19 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.durable_redis import DurableRedis, Script
-from service.embedded_redis import EmbeddedRedis
-from service.identities import (
-    Change,
-    Enrollment,
-    GallerySettings,
-    NewSample,
-    OutOfStep,
-    Position,
-    StoreError,
-    UnknownGallery,
-)
-from service.redis_store import RedisIdentityStore
+from service.store.durable_redis import DurableRedis, Script
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.errors import OutOfStep, StoreError, UnknownGallery
+from service.store.kept import Change, Enrollment, GallerySettings, NewSample, Position
+from service.store.redis_store import RedisIdentityStore
 from tests.servers import Server
 
 pytestmark = pytest.mark.anyio

@@ -11,23 +11,14 @@ import pytest
 
 from index import Identifier, NumpyGallery
 from models_store import Comparator, open_shelf
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
-from service.identities import (
-    Change,
-    EditConflict,
-    Enrollment,
-    GallerySettings,
-    IdentityExists,
-    NewSample,
-    Position,
-    UnknownEdit,
-    UnknownIdentity,
-)
-from service.redis_edits import RedisEdits
-from service.redis_store import RedisIdentityStore
-from service.replica import Replica
-from service.snapshots import Snapshots
+from service.replicas.replica import Replica
+from service.replicas.snapshots import Snapshots
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.errors import EditConflict, IdentityExists, UnknownEdit, UnknownIdentity
+from service.store.kept import Change, Enrollment, GallerySettings, NewSample, Position
+from service.store.redis_edits import RedisEdits
+from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 

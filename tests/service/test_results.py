@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.results import Identifications
+from service.use_cases.results import Identifications
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])

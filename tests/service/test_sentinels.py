@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.sentinels import Sentinels
+from service.store.sentinels import Sentinels
 from tests.servers import free_port
 from tests.torture.failover import NAME, Sentinel, start_sentinel
 

@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from index import FaissGallery, Identifier, Reference
-from service.identities import Position, StoredCohort
-from service.snapshots import FORMAT, CorruptSnapshot, Snapshot, Snapshots, decoded, encoded
+from service.replicas.snapshots import (
+    FORMAT,
+    CorruptSnapshot,
+    Snapshot,
+    Snapshots,
+    decoded,
+    encoded,
+)
+from service.store.kept import Position, StoredCohort
 
 LINEAGE = "1f" * 16
 

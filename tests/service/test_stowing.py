@@ -13,15 +13,15 @@ import pytest
 
 from index import Identifier
 from models_store import Comparator, open_shelf
-from service import stowing
 from service.app import new_index
-from service.durable_redis import DurableRedis
-from service.embedded_redis import EmbeddedRedis
-from service.identities import Enrollment, GallerySettings, NewSample, StoredCohort
-from service.redis_store import RedisIdentityStore
-from service.replica import Replica
-from service.snapshots import Snapshots
-from service.stowing import Stowage
+from service.replicas import stowing
+from service.replicas.replica import Replica
+from service.replicas.snapshots import Snapshots
+from service.replicas.stowing import Stowage
+from service.store.durable_redis import DurableRedis
+from service.store.embedded_redis import EmbeddedRedis
+from service.store.kept import Enrollment, GallerySettings, NewSample, StoredCohort
+from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,8 @@ from scipy.special import expit
 
 from index import FaissGallery, Identifier, Reference
 from models_store import open_bundle
-from service.labelled import Label
-from service.strangers import choose_strangers, seen_in
+from service.requests.labelled import Label
+from service.use_cases.strangers import choose_strangers, seen_in
 
 D = 16
 RNG = np.random.default_rng(0)

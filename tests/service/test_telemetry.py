@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.problems import slugs
+from service.edge.problems import slugs
 from service.routes import templates
-from service.telemetry import GalleryState, ServedComparator, Telemetry
+from service.watching.telemetry import GalleryState, ServedComparator, Telemetry
 
 INK = ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")
 ANY = st.text(max_size=20)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from redis import Redis
 
-from service.snapshots import decoded
+from service.replicas.snapshots import decoded
 from tests.torture.checker import Entry, Kept, View
 
 SAME = 1e-5  # largest difference of a distance from that of plain numpy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from service.sentinels import Address
+from service.store.sentinels import Address
 from tests.servers import DURABLE, VALKEY, Option, Server, free_port
 from tests.torture.clients import Client, Mix
 from tests.torture.scene import Scene

@@ -183,11 +183,12 @@ def _wrap(trap: _Trap) -> None:
     from redis.asyncio.connection import AbstractConnection
 
     from index import Identifier
-    from service import app, snapshots, stowing
-    from service.decoding import Decoders
-    from service.edge import Edge
-    from service.embedding import Embedder
-    from service.redis_store import RedisIdentityStore
+    from service import app
+    from service.edge.middleware import Edge
+    from service.embedding.decoding import Decoders
+    from service.embedding.embedder import Embedder
+    from service.replicas import snapshots, stowing
+    from service.store.redis_store import RedisIdentityStore
 
     # A test has no time for five seconds of quiet, nor for the processes that a start makes:
     # bundles are not tried apart, and decoders may come a little later.

@@ -13,18 +13,12 @@ from redis import Redis
 
 from models_store import Comparator, open_shelf
 from service.app import new_index
-from service.durable_redis import DurableRedis
-from service.identities import (
-    Enrolled,
-    EnrolledSample,
-    Enrollment,
-    GallerySettings,
-    NewSample,
-    UnknownIdentity,
-)
-from service.redis_store import RedisIdentityStore
-from service.replica import Replica
-from service.snapshots import Snapshots
+from service.replicas.replica import Replica
+from service.replicas.snapshots import Snapshots
+from service.store.durable_redis import DurableRedis
+from service.store.errors import UnknownIdentity
+from service.store.kept import Enrolled, EnrolledSample, Enrollment, GallerySettings, NewSample
+from service.store.redis_store import RedisIdentityStore
 from tests.bundles import make_bundle
 from tests.servers import StartServer
 from tests.torture.audit import Sample, audit, draw_samples

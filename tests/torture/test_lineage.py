@@ -10,13 +10,13 @@ import pytest
 from redis import Redis
 
 from models_store import open_shelf
-from service import redis_store
 from service.app import new_index
-from service.durable_redis import DurableRedis
-from service.galleries import Galleries
-from service.identities import Enrollment, GallerySettings, NewSample, Position, References
-from service.redis_store import RedisIdentityStore
-from service.snapshots import Snapshots
+from service.replicas.galleries import Galleries
+from service.replicas.snapshots import Snapshots
+from service.store import redis_store
+from service.store.durable_redis import DurableRedis
+from service.store.kept import Enrollment, GallerySettings, NewSample, Position, References
+from service.store.redis_store import RedisIdentityStore
 from tests.bundles import make_bundle
 from tests.servers import StartServer
 from tests.torture.audit import audit, draw_samples

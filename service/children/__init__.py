@@ -1,0 +1,1 @@
+"""Processes beside the service, in bounded memory and without a secret."""

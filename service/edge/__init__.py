@@ -1,0 +1,1 @@
+"""What every connection and every request comes past."""

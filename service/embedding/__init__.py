@@ -1,0 +1,1 @@
+"""Samples → embeddings: decoded in processes of their own, embedded in batches."""

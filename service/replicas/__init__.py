@@ -1,0 +1,1 @@
+"""Every gallery in memory, kept level with the store."""

@@ -1,0 +1,1 @@
+"""What comes in, as values: samples and fields, each within its limits."""

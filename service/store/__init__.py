@@ -1,0 +1,1 @@
+"""What is kept: the ports of identities, edits and migrations, and Redis behind them."""

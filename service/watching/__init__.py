@@ -1,0 +1,1 @@
+"""What people see of a running service: series, log lines, drift, canaries."""
