@@ -13,6 +13,7 @@ from index.decision import (
     Reason,
 )
 from index.device_gallery import DeviceGallery, gpus
+from index.duplicates import Duplicate
 from index.faiss_gallery import FaissGallery
 from index.frozen import Frozen, FrozenBest, FrozenSearch
 from index.gallery import (
@@ -29,7 +30,7 @@ from index.gallery import (
     UnknownKey,
     distances,
 )
-from index.health import Duplicate, Goat, Health, Hub, Mislabelled, examine, unjudged
+from index.health import Goat, Health, Hub, Mislabelled, examine, unjudged
 from index.identification import Identifier
 from index.miss_rate import GenuineScores, MissReason
 from index.mistakable import LeftOut, Link, links

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from index.best_scores import BestScores
 from index.cohort import Source
+from index.grounds import Grounds
 from index.leave_one_out import LeaveOneOut
 from index.mistakable import LeftOut, named_left_out
 from index.roster import Rule
@@ -75,6 +78,25 @@ class Boundary:
     source: Source
     enrolled: Sides[EnrolledTrial]
     strangers: Sides[StrangerTrial]
+
+    @classmethod
+    def of(cls, grounds: Grounds, rule: Rule, target_fpir: float, most: int) -> "Boundary":
+        """Return at most so many on either side of the threshold that a target takes by a rule.
+
+        Raises TargetUnresolvable.
+        """
+        terms = grounds.terms(rule, target_fpir, None)
+        strangers, own = grounds.searches.by(rule)
+        at = np.inf if terms.threshold is None else terms.threshold
+        counted = own if terms.evidence.own_trials else None
+        return cls(
+            rule,
+            target_fpir,
+            terms.threshold,
+            grounds.source,
+            Sides.of(enrolled_trials(own, at), at, most),
+            Sides.of(stranger_trials(strangers, counted, at), at, most),
+        )
 
 
 def enrolled_trials(own: LeaveOneOut, threshold: float) -> list[EnrolledTrial]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from index.contenders import ROUNDING
 from index.gallery import Embeddings
+from index.grounds import Grounds
 from index.ranking import rank
 from index.roster import Roster, Rule, Scores
 
@@ -18,9 +19,6 @@ Doubt = Literal["another", "unlike"]
 near to what else is known of its identity."""
 
 PairScore = Callable[[Embeddings, Embeddings], Scores]  # (n, d), (m, d) → (n, m)
-
-TARGET_FPIR = 0.05
-"""At which share of honest new identities a sample may be taken for `another`'s."""
 
 MOST_KNOWN = 64
 """How many of an identity's samples a new one is compared to, the newest."""
@@ -43,11 +41,46 @@ class Doubts:
     another: npt.NDArray[np.bool_]
     shares: Scores
 
+    @classmethod
+    def none(cls, samples: int) -> "Doubts":
+        """Return what is odd about so many samples of which nothing is known."""
+        return cls(np.zeros(samples, bool), np.full(samples, np.nan))
+
     def of(self, sample: int) -> Doubt | None:
         """Return what is odd about a sample, the worse first."""
         if self.another[sample]:
             return "another"
         return "unlike" if self.shares[sample] > UNLIKE else None
+
+
+def doubts_together(grounds: Grounds, identity: str, samples: Embeddings) -> Doubts:
+    """Return what is odd about samples (n, d) that are enrolled under an identity together."""
+    roster, found = grounds.roster, Doubts.none(len(samples))
+    if taking := grounds.taking():
+        same = [identity] * len(samples)
+        found.another[taken_for_others(roster, *taking, same, samples)] = True
+    if not grounds.enough_strangers:
+        return found
+    enrolled = roster.embeddings(roster.keys.get(identity, [])[-MOST_KNOWN:])
+    shares = unlikeness(samples, enrolled, grounds.searches.strangers, roster.score)
+    return Doubts(found.another, shares)
+
+
+def doubts_of_each(
+    grounds: Grounds, identities: Sequence[str], samples: Embeddings, *, others: bool
+) -> list[Doubt | None]:
+    """Return what is odd about samples (n, d), each enrolled under an identity alone.
+
+    Unless `others` are looked for, that is only whether it is like its own.
+    """
+    roster, doubts = grounds.roster, dict[int, Doubt]()
+    if grounds.enough_strangers:
+        unlike = unlike_each(roster, grounds.searches.strangers, identities, samples)
+        doubts.update(dict.fromkeys(unlike, "unlike"))
+    if others and (taking := grounds.taking()):
+        taken = taken_for_others(roster, *taking, identities, samples)
+        doubts.update(dict.fromkeys(taken, "another"))
+    return [doubts.get(i) for i in range(len(samples))]
 
 
 def shares_as_near(

@@ -41,8 +41,8 @@ class OwnMisses:
     def interval(self) -> tuple[float, float]:
         """Where the true share lies in 95 % of cases, each identity counting once.
 
-        It is exact for a binomial share, and wider than
-        need be where some identities are missed more easily than others, as they are.
+        It is exact for a binomial share, and wider than need be where some identities are missed
+        more easily than others, as they are.
         """
         missed = round(self.share * len(self))
         return exact_interval(missed, len(self) - missed)
@@ -107,7 +107,7 @@ def expected_fnir(
     threshold: float,
     strangers: Scores,
     sizes: Mapping[int, int],
-) -> float | MissReason:
+) -> tuple[float | MissReason, tuple[float, float] | None]:
     """Return the share of genuine probes that this threshold will miss, or why nothing tells.
 
     It is what the comparator's genuine scores say, moved by how far the gallery's own trials
@@ -116,43 +116,31 @@ def expected_fnir(
     a part of it, below 10 none. Without such scores 50 own trials are taken as they are. With one
     identity or few, whoever lies apart has a low threshold and low scores of their own as well, so
     that the two are not independent: of 5 identities a quarter too much would be told.
+
+    Beside it stands where the true share lies in 95 % of galleries; None where nothing tells, or
+    fewer than 10 own trials. It rests on these alone, moved by what the genuine scores say that
+    the sample held out is worth, and is widened to hold the share told.
     """
     if 0 < sum(sizes.values()) < _FEWEST_IDENTITIES:
-        return "gallery-too-small"
+        return "gallery-too-small", None
     told = genuine.miss_rate(rule, threshold, strangers, sizes) if genuine else None
-    tried = len(own) if own else 0
     if genuine is None or told is None:
-        if own and tried >= ENOUGH:
-            return own.share
-        return genuine.why_not(rule, sizes) or "no-calibration" if genuine else "no-calibration"
-    of_trials = genuine.miss_rate(rule, threshold, strangers, own.sizes) if own else None
-    if own is None or of_trials is None or tried < _FEWEST:
-        return told
-    departure = min(1.0, tried / ENOUGH) * (own.share - of_trials)
-    return min(1.0, max(0.0, told + departure))
+        if own and len(own) >= ENOUGH:
+            return own.share, _holding(own.share, own, 0.0)
+        reason = genuine.why_not(rule, sizes) if genuine else None
+        return reason or "no-calibration", None
+    if own is None or len(own) < _FEWEST:
+        return told, None
+    of_trials = genuine.miss_rate(rule, threshold, strangers, own.sizes)
+    if of_trials is None:
+        return told, _holding(told, own, 0.0)
+    departure = min(1.0, len(own) / ENOUGH) * (own.share - of_trials)
+    expected = min(1.0, max(0.0, told + departure))
+    return expected, _holding(expected, own, told - of_trials)
 
 
-def fnir_interval(
-    expected: float | MissReason,
-    genuine: GenuineScores | None,
-    own: OwnMisses | None,
-    rule: Rule,
-    threshold: float,
-    strangers: Scores,
-    sizes: Mapping[int, int],
-) -> tuple[float, float] | None:
-    """Return where the true FNIR lies in 95 % of galleries, or None where nothing tells.
-
-    It rests on the gallery's own trials alone, of which 10 at least are needed: one sample held
-    out of each identity that has another. As the `expected` rate is, it is moved by what the
-    comparator's genuine scores say that the sample held out is worth; and it is widened to hold
-    that rate, into which these scores come as well.
-    """
-    if isinstance(expected, str) or own is None or len(own) < _FEWEST:
-        return None
-    told = genuine.miss_rate(rule, threshold, strangers, sizes) if genuine else None
-    of_trials = genuine.miss_rate(rule, threshold, strangers, own.sizes) if genuine else None
-    moved = 0.0 if told is None or of_trials is None else told - of_trials
+def _holding(expected: float, own: OwnMisses, moved: float) -> tuple[float, float]:
+    """Return the interval of the gallery's own trials, moved, and widened to hold a share."""
     low, high = own.interval
     return min(max(0.0, low + moved), expected), max(min(1.0, high + moved), expected)
 

@@ -1,10 +1,12 @@
 """What each target would take and cost in a gallery as it is now."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from index.cohort import Source
 from index.decision import Terms
+from index.grounds import Grounds
 from index.miss_rate import MissReason
 from index.roster import Rule
 
@@ -69,3 +71,24 @@ class OperatingCurve:
     kinship: float
     resolvable_from: float
     points: tuple[CurvePoint, ...]
+
+    @classmethod
+    def of(cls, grounds: Grounds, rule: Rule, targets: Iterable[float]) -> "OperatingCurve":
+        """Return what deciding by a rule at each of these targets would rest on and cost now."""
+        strangers, own = grounds.searches.by(rule)
+        cohort, trials, raised = grounds.cohort(rule)
+        return cls(
+            rule,
+            grounds.source,
+            len(strangers.values),
+            trials,
+            own.genuine,
+            raised,
+            cohort.resolvable_from,
+            tuple(
+                CurvePoint.of(target, grounds.terms(rule, target, None))
+                if target >= cohort.resolvable_from
+                else CurvePoint.unresolved(target)
+                for target in sorted(set(targets))
+            ),
+        )

@@ -221,7 +221,7 @@ class Roster:
         """Return the score of every pair (n, m)."""
         return self.score_at(distances(probes, references, self._references.metric))
 
-    def score_at(self, distances: Embeddings) -> Scores:
+    def score_at(self, distances: Embeddings | Scores) -> Scores:
         """Return the scores at these distances."""
         return self._score(distances.astype(np.float64))
 

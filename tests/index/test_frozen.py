@@ -78,14 +78,15 @@ def test_it_answers_to_the_last_bit_as_the_one_put_down_now_and_after_every_chan
 
 def test_what_was_put_down_does_not_change_with_the_one_it_came_from():
     rng = np.random.default_rng(3)
-    first = empty(points(rng, 40))
+    strangers = points(rng, 40)
+    first = empty(strangers)
     key = changed(first, rng, 1, 50)
     first.prepare()
     probes = points(rng, 5)
     before, frozen = first.identify(probes), first.freeze()
 
     changed(first, rng, key, 30)
-    second = empty(first._strangers[0])
+    second = empty(strangers)
     second.thaw(frozen, searched=True)
 
     assert first.identify(probes) != before
@@ -94,11 +95,12 @@ def test_what_was_put_down_does_not_change_with_the_one_it_came_from():
 
 def test_nothing_is_searched_again_that_was_found_before():
     rng = np.random.default_rng(4)
-    first = empty(points(rng, 40))
+    strangers = points(rng, 40)
+    first = empty(strangers)
     changed(first, rng, 1, 80)
     first.prepare()
 
-    second = empty(first._strangers[0])
+    second = empty(strangers)
     second.thaw(first.freeze(), searched=True)
     second._roster._score = None  # whatever searched would need it
 

@@ -228,6 +228,24 @@ def test_what_is_refused_changes_nothing():
     assert identifier.identify(on_circle(0))[0].identity == "ada"
 
 
+def test_a_change_that_is_refused_half_way_is_judged_as_far_as_it_went():
+    """Ada is gone, though her samples could not be put under another name: Bob's is taken."""
+    strangers = on_circle(*np.linspace(90, 270, 19).tolist())
+    changed, anew = (
+        Identifier(lambda: NumpyGallery(2, "cosine"), by_degrees, strangers) for _ in range(2)
+    )
+    changed.enroll([Reference(1, "ada"), Reference(2, "bob")], on_circle(90, 60))
+    changed.prepare()
+    anew.enroll([Reference(2, "bob")], on_circle(60))
+
+    with pytest.raises(DuplicateKey):
+        changed.change([1], [Reference(2, "cyd")], on_circle(90))
+
+    assert changed.identify(on_circle(80), target_fpir=0.1) == anew.identify(
+        on_circle(80), target_fpir=0.1
+    )
+
+
 def test_everything_enrolled_can_be_read_back():
     references, embeddings = circle().enrolled()
 
