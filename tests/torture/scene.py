@@ -13,7 +13,7 @@ from redis import Redis
 
 from tests.bundles import make_bundle
 from tests.servers import DURABLE, VALKEY, Option, Server, free_port
-from tests.torture.audit import Sample, ask_replica, audit, draw_samples, read_snapshot
+from tests.torture.audit import Audit, Sample, ask_replica, audit, draw_samples, read_snapshot
 from tests.torture.checker import View, Violation, check
 from tests.torture.clients import Client, Mix
 from tests.torture.history import History
@@ -169,19 +169,27 @@ class Scene:
         """Compare what clients were told with what there is; add it to the tally."""
         for service in self.services:
             service.wait_ready()
+        probes = self._probes(clients)
         with self.redis() as redis:
             found = audit(redis, gallery)
-        probes = self._probes(clients)
-        views: list[View] = []
-        for i, service in enumerate(self.services):
-            with httpx.Client(base_url=service.url, timeout=60) as client:
-                views.append(ask_replica(client, found, probes, f"replica {i}"))
-            path = service.folder / "var" / "snapshots" / f"{gallery}.snapshot"
-            views += filter(None, [read_snapshot(path)])
+            views = self._views(found, probes)
+            while (now := audit(redis, gallery)).kept.version != found.kept.version:
+                found = now  # what a client gave up on may be done late
+                views = self._views(found, probes)
         operations = [o for o in self.history.operations if o.gallery == gallery]
         violations = check(operations, found.kept, views)
         self._count(operations, violations)
         return violations
+
+    def _views(self, found: Audit, probes: Sequence[Sample]) -> list[View]:
+        """Return what each service answers, and what its snapshot holds."""
+        views: list[View] = []
+        for i, service in enumerate(self.services):
+            with httpx.Client(base_url=service.url, timeout=60) as client:
+                views.append(ask_replica(client, found, probes, f"replica {i}"))
+            path = service.folder / "var" / "snapshots" / f"{found.kept.gallery}.snapshot"
+            views += filter(None, [read_snapshot(path)])
+        return views
 
     def judge_again(self, gallery: str) -> None:
         """Compare once more, after others were killed; count what is broken only."""
