@@ -10,7 +10,7 @@ from evaluation.agreement import agreement
 from evaluation.cuts import Method, Rows, best_cut, draw
 from evaluation.pair_counts import Progress
 from evaluation.pairs import Embedded
-from evaluation.report import ClusteringRow
+from evaluation.report import ClusteringRow, Side
 from evaluation.samples import Samples
 from index.clustering import leader, linkage
 
@@ -18,6 +18,29 @@ IDENTITIES, EACH = 60, 10  # clustered at most
 ORDERS = 5
 FEWEST = 4  # identities: two to choose the cut, two to be clustered
 _CHOOSING = 250  # samples that choose the cut
+
+
+def measure_sides(
+    samples: Samples, seed: int, progress: Progress
+) -> tuple[list[ClusteringRow], list[str]]:
+    """Return what clustering each of two sides by itself comes to, and why one is left out."""
+    rows: list[ClusteringRow] = []
+    left_out: list[str] = []
+    sides: tuple[Side, Side] = ("a", "b")
+    for done, side in enumerate(sides):
+
+        def told(share: float, done: int = done) -> None:
+            progress((done + share) / len(sides))
+
+        several = int((samples.embedded.counts(of_b=side == "b") > 1).sum())
+        if several < FEWEST:
+            left_out.append(
+                f"side {side}: {several} identities with two samples there; {FEWEST} are needed"
+            )
+            continue
+        found = measure_clustering(samples.of_side(side), seed, told)
+        rows += [row.model_copy(update={"side": side}) for row in found]
+    return rows, left_out
 
 
 def measure_clustering(samples: Samples, seed: int, progress: Progress) -> Iterator[ClusteringRow]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.clusters import FEWEST as FEWEST_CLUSTERED
-from evaluation.clusters import measure_clustering
+from evaluation.clusters import measure_clustering, measure_sides
 from evaluation.intervals import ratio
 from evaluation.likeness import confusions, places, similarity
 from evaluation.one_shot import measure_one_shot
@@ -14,8 +14,9 @@ from evaluation.open_set_figures import OpenSetFindings, measure_open_set
 from evaluation.pair_figures import PAIR_FMR, PairFindings, group_rates, measure_pairs
 from evaluation.pairs import Embedded
 from evaluation.recognition import measure_recognition
-from evaluation.report import About, GroupRow, Report
-from evaluation.samples import Samples
+from evaluation.report import About, GroupRow, RecognitionSection, Report, Sides
+from evaluation.retrieval import measure_retrieval
+from evaluation.samples import Samples, Served
 from index.gallery import Embeddings, distances
 
 Progress = Callable[[str, float], None]
@@ -29,6 +30,11 @@ _STAGES = {  # what share of the time each takes, roughly
     "clustering": 0.1,
     "likeness": 0.05,
 }
+_ABSENT = {  # of two encoders
+    "recognition": "labelled k-NN is for one encoder; retrieval and open set tell who is found",
+    "one_shot": "recall at 1 is the one-shot of all identities at once",
+    "places": "two encoders place their sides apart from each other: only scores compare them",
+}
 _SAME = 1e-4  # of the median distance: as near as rounding to half precision leaves a copy
 
 
@@ -41,6 +47,8 @@ def evaluate(samples: Samples, seed: int = 0, progress: Progress = lambda *_: No
     stages = _Stages(progress)
     samples, warnings = _without_copies(samples)
     e = samples.embedded
+    if e.of_b is not None:
+        return _across(samples, seed, stages, [*warnings, *_on_one_side(e)])
     pairs = measure_pairs(e, seed, stages.of("pairs"))
     open_set = measure_open_set(samples, pairs.threshold, seed, stages.of("open set"))
     recognition = measure_recognition(samples, seed, stages.of("recognition"))
@@ -63,6 +71,36 @@ def evaluate(samples: Samples, seed: int = 0, progress: Progress = lambda *_: No
         confusions=confusions(samples, pairs.walked),
         similarity=similarity(samples),
         places=places(samples, seed),
+    )
+    stages.of("likeness")(1.0)
+    return report
+
+
+def _across(samples: Samples, seed: int, stages: "_Stages", warnings: list[str]) -> Report:
+    """Return what samples of two encoders say: across the sides, and of clusters on each side."""
+    pairs = measure_pairs(samples.embedded, seed, stages.of("pairs"))
+    open_set = measure_open_set(samples, pairs.threshold, seed, stages.of("open set"))
+    retrieval = measure_retrieval(samples, seed, stages.of("recognition"))
+    stages.of("one-shot")(1.0)
+    clustering, left_out = measure_sides(samples, seed, stages.of("clustering"))
+    report = Report(
+        about=_about(samples, seed, warnings),
+        pairs=pairs.section,
+        open_set=open_set.open_set,
+        posterior=open_set.posterior,
+        recognition=RecognitionSection(
+            protocol="", accuracy=(), confusion=(), too_few=_ABSENT["recognition"]
+        ),
+        one_shot=(),
+        clustering=tuple(clustering),
+        clustering_too_few="; ".join(left_out) or None,
+        groups=tuple(_groups(samples, pairs, open_set, seed)),
+        groups_too_few=None if _grouped(samples) else "no groups, or only one, were given",
+        confusions=confusions(samples, pairs.walked),
+        similarity=similarity(samples),
+        places=(),
+        retrieval=retrieval,
+        absent=_ABSENT,
     )
     stages.of("likeness")(1.0)
     return report
@@ -104,23 +142,60 @@ def _about(samples: Samples, seed: int, warnings: list[str]) -> About:
         groups=len(samples.groups) if samples.groups else None,
         drawers=len(np.unique(e.drawers)) if samples.drawn else None,
         warnings=tuple(warnings),
+        sides=_sides(e),
     )
+
+
+def _sides(e: Embedded) -> Sides | None:
+    if e.of_b is None:
+        return None
+    a, b = (e.counts(of_b=side) for side in (False, True))
+    return Sides(
+        samples=(int(a.sum()), int(b.sum())),
+        identities=(int((a > 0).sum()), int((b > 0).sum())),
+        on_both=int(((a > 0) & (b > 0)).sum()),
+    )
+
+
+def _on_one_side(e: Embedded) -> Iterator[str]:
+    sides = _sides(e)
+    if sides is not None and (alone := e.identities - sides.on_both):
+        have = "identity is" if alone == 1 else "identities are"
+        yield (
+            f"{alone} {have} on one side only: they count as impostors and strangers, and as "
+            "others that a search has to pass by"
+        )
 
 
 def _without_copies(samples: Samples) -> tuple[Samples, list[str]]:
     """Return the samples, their comparator's cohort without those among it, and warnings."""
-    e, served = samples.embedded, samples.served
-    warnings = list(_copies(e, samples.identities))
-    if len(served.cohort):
-        known = _near(served.cohort, e)
-        if known.any():
-            warnings.append(
-                f"{int(known.sum())} of the comparator's {len(known)} strangers are among these "
-                "samples: they were left out of its cohort, and figures on people that it was "
-                "calibrated on flatter"
-            )
-            samples = replace(samples, served=replace(served, cohort=served.cohort[~known]))
-    return samples, warnings
+    if samples.embedded.of_b is None:
+        warnings = list(_copies(samples.embedded, samples.identities))
+        served, known = _without_known(samples.served, samples.embedded)
+        return replace(samples, served=served), [*warnings, *known]
+    a, b = samples.of_side("a"), samples.of_side("b")
+    (of_a, known_a), (of_b, known_b) = (
+        _without_known(each.served, each.embedded) for each in (a, b)
+    )
+    told = [
+        f"side {side}: {warning}"
+        for side, each, known in (("a", a, known_a), ("b", b, known_b))
+        for warning in (*_copies(each.embedded, each.identities), *known)
+    ]
+    return replace(samples, served=replace(of_a, of_b=of_b)), told
+
+
+def _without_known(served: Served, e: Embedded) -> tuple[Served, list[str]]:
+    """Return the comparator without those of its cohort who are among the samples, and tell."""
+    if not len(served.cohort) or not (known := _near(served.cohort, e)).any():
+        return served, []
+    warning = (
+        f"{int(known.sum())} of the comparator's {len(known)} strangers are among these "
+        "samples: they were left out of its cohort, and figures on people that it was "
+        "calibrated on flatter"
+    )
+    groups = None if served.cohort_groups is None else served.cohort_groups[~known]
+    return replace(served, cohort=served.cohort[~known], cohort_groups=groups), [warning]
 
 
 def _near(strangers: Embeddings, e: Embedded) -> np.ndarray:

@@ -17,6 +17,7 @@ from evaluation.report import (
     OpenSetRow,
     PairSection,
     Report,
+    Side,
 )
 from evaluation.samples import Samples, Served
 from models_store.manifest import Metric
@@ -50,9 +51,13 @@ def figures(report: Report) -> tuple[Metric, ...]:
             for row in report.one_shot
             if (row.ways, row.shots) == (WAYS, 1)
         ),
+        *(
+            (f"recall@{row.rank}{_way(row.probes)}, {row.references}", row.found)
+            for row in (report.retrieval.rows if report.retrieval else ())
+        ),
         *(each for row in report.open_set.rows for each in _of_open_set(row)),
         *(
-            (f"ari of {row.method}", _with_orders(row))
+            (f"ari of {row.method}{f', side {row.side}' if row.side else ''}", _with_orders(row))
             for row in report.clustering
             if row.cut_from == "other identities"
         ),
@@ -120,9 +125,16 @@ def _of_open_set(row: OpenSetRow) -> Iterator[tuple[str, Figure]]:
     if row.samples == 1 and row.identities in _SIZES and row.decision in _CONTROLS:
         if row.asked not in (None, 0.05):
             return
-        setting = f"N={row.identities}, {row.strangers} strangers{_CONTROLS[row.decision]}"
+        setting = (
+            f"N={row.identities}{_way(row.probes)}, {row.strangers} strangers"
+            f"{_CONTROLS[row.decision]}"
+        )
         yield f"fpir@fpir=0.05, {setting}", row.fpir
         yield f"fnir@fpir=0.05, {setting}", row.fnir
+
+
+def _way(probes: Side | None) -> str:
+    return {None: "", "a": " a→b", "b": " b→a"}[probes]
 
 
 def _with_orders(row: ClusteringRow) -> Figure:

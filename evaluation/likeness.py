@@ -25,14 +25,19 @@ def confusions(samples: Samples, walked: Walked | None) -> ConfusionSection:
         return ConfusionSection(impostor=(), genuine=())
     labels = samples.embedded.labels
     return ConfusionSection(
-        impostor=tuple(_shown(samples, a, b) for a, b in worst(walked.closest, labels, SHOWN)),
-        genuine=tuple(_shown(samples, a, b) for a, b in worst(walked.furthest, labels, SHOWN)),
+        impostor=tuple(_shown(samples, *pair) for pair in worst(walked.closest, labels, SHOWN)),
+        genuine=tuple(_shown(samples, *pair) for pair in worst(walked.furthest, labels, SHOWN)),
     )
 
 
 def similarity(samples: Samples) -> Similarity | None:
-    """Return the mean scores within and between some identities, alike ones side by side."""
+    """Return the mean scores within and between some identities, alike ones side by side.
+
+    Of two encoders these are identities on both sides, if there are two; rows are of side a.
+    """
     e = samples.embedded
+    if e.of_b is not None:
+        return _across(samples)
     if e.identities < 2:
         return None
     rows = _few(e, COMPARED, COMPARED_EACH)
@@ -46,9 +51,33 @@ def similarity(samples: Samples) -> Similarity | None:
     means = np.divide(
         into.T @ scores @ into, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0
     )
+    return _ordered(tuple(samples.identities[i] for i in shown), means)
+
+
+def _across(samples: Samples) -> Similarity | None:
+    e = samples.embedded
+    on_both = (e.counts(of_b=False) > 0) & (e.counts(of_b=True) > 0)
+    if on_both.sum() < 2:
+        return None
+    shared = np.flatnonzero(on_both)
+    chosen = shared[_evenly(len(shared), COMPARED)]
+    a, b = (
+        [np.flatnonzero((e.labels == i) & (e.of_b == side))[:COMPARED_EACH] for i in chosen]
+        for side in (False, True)
+    )
+    far = distances(e.embeddings[np.concatenate(a)], e.embeddings[np.concatenate(b)], e.metric)
+    sums = e.score(far.astype(np.float64))
+    for axis, rows in ((0, a), (1, b)):
+        counts = [len(each) for each in rows]
+        sums = np.add.reduceat(sums, np.cumsum([0, *counts[:-1]]), axis=axis)
+        sums /= np.expand_dims(counts, 1 - axis)
+    return _ordered(tuple(samples.identities[i] for i in chosen), sums)
+
+
+def _ordered(identities: tuple[str, ...], means: Reals) -> Similarity:
     order = _side_by_side(means)
     return Similarity(
-        identities=tuple(samples.identities[shown[i]] for i in order),
+        identities=tuple(identities[i] for i in order),
         scores=tuple(
             tuple(None if np.isnan(mean) else round(float(mean), 4) for mean in means[i, order])
             for i in order
@@ -96,6 +125,8 @@ def _flattened(points: Embeddings, metric: Metric, seed: int) -> Reals:
 
 def _shown(samples: Samples, a: int, b: int) -> Confusion:
     e = samples.embedded
+    if e.of_b is not None and e.of_b[a]:
+        a, b = b, a
     far = distances(e.embeddings[a : a + 1], e.embeddings[b : b + 1], e.metric)
     names = samples.names
     return Confusion(
@@ -113,8 +144,13 @@ def _data_uri(png: bytes | None) -> str | None:
 
 def _few(embedded: Embedded, identities: int, each: int) -> Rows:
     """Return the first rows of some identities, which lie evenly among all."""
-    chosen = np.unique(np.linspace(0, embedded.identities - 1, identities).round().astype(int))
+    chosen = _evenly(embedded.identities, identities)
     return np.concatenate([np.flatnonzero(embedded.labels == i)[:each] for i in chosen.tolist()])
+
+
+def _evenly(count: int, most: int) -> Rows:
+    """Return up to `most` places that lie evenly among `count`."""
+    return np.unique(np.linspace(0, count - 1, most).round().astype(np.int64))
 
 
 def _queries(labels: Rows) -> list[int]:

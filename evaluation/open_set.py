@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.pairs import Embedded
-from evaluation.report import Strangers
+from evaluation.report import Side, Strangers
 from index.gallery import Embeddings, Reference
 from index.identification import Identifier
 from index.miss_rate import GenuineScores
@@ -29,7 +29,8 @@ class Trial:
 
     `cohort` holds a row of each cohort identity; no identity has two of the roles. `outside` are
     the comparator's own strangers (m, d), where these are the cohort. `cohort_groups` (m,) are
-    those of the cohort, where it is judged by them.
+    those of the cohort, where it is judged by them. Of two encoders the references are of one
+    side, all others of the other, and there are no own trials.
     """
 
     embedded: Embedded
@@ -39,6 +40,7 @@ class Trial:
     cohort: Rows
     outside: Embeddings | None = None
     cohort_groups: Rows | None = None
+    own_trials: bool = True
 
     @property
     def probes(self) -> Rows:
@@ -66,6 +68,7 @@ class Trial:
             rule=rule,
             posterior=posterior,
             genuine=genuine,
+            own_trials=self.own_trials,
         )
         identifier.enroll(self._references(), e.embeddings[self.references])
         return identifier
@@ -110,6 +113,7 @@ def draw_trial(
     *,
     by_group: bool = False,
     outside_groups: Rows | None = None,
+    probes: Side | None = None,
 ) -> Trial | None:
     """Return a trial, or None if there are too few identities for it.
 
@@ -119,36 +123,56 @@ def draw_trial(
     group, of which the cohort has its share. `as-served` takes `outside` for it. `by_group` judges
     by the groups of the cohort, which of `outside` are `outside_groups` (m,). Too few is a cohort
     that resolves no FPIR of 5 %, or fewer than five strangers, or not so many identities with
-    more than `samples` samples.
+    more than `samples` samples. Of two encoders `probes` is the side that asks: `samples` of the
+    other are enrolled, and who has none of the asking side takes no part.
     """
     e = embedded
+    may_ask, to_enroll = able(e, samples, probes)
     order = random.permutation(e.identities)
+    order = order[may_ask[order]]
+    if not len(order):
+        return None
     if strangers == "kin":
         group_order = random.permutation(int(e.groups.max()) + 1)
         order = order[np.argsort(group_order[e.group_of[order]], kind="stable")]
-    third = 0 if strangers == "as-served" else e.identities // 3
+    third = 0 if strangers == "as-served" else len(order) // 3
     cohort, rest = order[: min(third, MOST_COHORT)], random.permutation(order[third:])
     if strangers == "kin":  # a group cut in two is left to neither side
         rest = rest[e.group_of[rest] != e.group_of[order[third]]]
     if strangers == "one-group":
         rest = rest[e.group_of[rest] == random.integers(int(e.groups.max()) + 1)]
-    able = rest[np.bincount(e.labels)[rest] > samples][:enrolled]
-    others = rest[~np.isin(rest, able)][:MOST_STRANGERS]
+    drawn = rest[to_enroll[rest]][:enrolled]
+    others = rest[~np.isin(rest, drawn)][:MOST_STRANGERS]
     judges = len(cohort) if outside is None else len(outside)
-    if judges < FEWEST_COHORT or len(able) < enrolled or len(others) < FEWEST_STRANGERS:
+    if judges < FEWEST_COHORT or len(drawn) < enrolled or len(others) < FEWEST_STRANGERS:
         return None
     rows = _shuffled_rows(e, random)
+    asked, asking, first = rows, rows, samples
+    if e.of_b is not None:  # nobody is probed by what is enrolled anyway
+        is_asking = e.of_b == (probes == "b")
+        asked, asking = ([own[is_asking[own] == side] for own in rows] for side in (False, True))
+        first = 0
     by_group_of = e.group_of[cohort] if by_group else None
-    few = slice(samples, samples + PROBES_EACH)
+    few = slice(first, first + PROBES_EACH)
     return Trial(
         e,
-        references=np.concatenate([rows[i][:samples] for i in able]),
-        mated=np.concatenate([rows[i][few] for i in able]),
-        strangers=np.concatenate([rows[i][:PROBES_EACH] for i in others]),
-        cohort=np.array([rows[i][0] for i in cohort], np.int64),
+        references=np.concatenate([asked[i][:samples] for i in drawn]),
+        mated=np.concatenate([asking[i][few] for i in drawn]),
+        strangers=np.concatenate([asking[i][:PROBES_EACH] for i in others]),
+        cohort=np.array([asking[i][0] for i in cohort], np.int64),
         outside=outside,
         cohort_groups=outside_groups if outside is not None else by_group_of,
+        own_trials=e.of_b is None,
     )
+
+
+def able(e: Embedded, samples: int, probes: Side | None) -> tuple[Flags, Flags]:
+    """Return which identities (n,) may ask, and which of them may be enrolled and then ask."""
+    if e.of_b is None:
+        count = np.bincount(e.labels)
+        return count > 0, count > samples
+    asking = e.counts(of_b=probes == "b")
+    return asking > 0, (asking > 0) & (e.counts(of_b=probes != "b") >= samples)
 
 
 def _shuffled_rows(embedded: Embedded, random: np.random.Generator) -> list[Rows]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from evaluation.intervals import ratio, resampled
-from evaluation.open_set import FEWEST_STRANGERS, Flags, Rows, Trial, draw_trial
+from evaluation.open_set import FEWEST_STRANGERS, Flags, Rows, Trial, able, draw_trial
 from evaluation.pair_counts import Progress, Reals
 from evaluation.reliability import BINS, bin_of, curve, expected_error
 from evaluation.report import (
@@ -17,6 +17,7 @@ from evaluation.report import (
     OpenSetSection,
     PosteriorRow,
     PosteriorSection,
+    Side,
     Strangers,
 )
 from evaluation.samples import Samples, Served
@@ -35,7 +36,14 @@ _GALLERIES, _PROBES = (5, 30), 200  # fewest and most galleries of a size, and e
 _STATED_PROBES = 400  # of each kind over the galleries of a size, that are asked for a posterior
 _BY_GROUP = 50  # the largest size whose errors are told by group
 
-Setting = tuple[Strangers, int, int]  # who the strangers are, identities, samples of each
+
+class Setting(NamedTuple):
+    """Who the strangers are, how many are enrolled with how many samples, which side asks."""
+
+    strangers: Strangers
+    identities: int
+    samples: int
+    probes: Side | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,88 +74,115 @@ def measure_open_set(
     by_group: tuple[str, Reals] = ("", np.zeros((2, 2, e.identities)))
     random = np.random.default_rng(seed)
     for done, setting in enumerate(settings):
-        tallies, stated, galleries = _tried(samples, setting, pair_threshold, random)
+        tallies, stated, galleries = tried(samples, setting, pair_threshold, random)
         rows += _rows(tallies, setting, galleries, seed)
         if stated.sums.any():
-            posteriors += _posterior_rows(stated, setting, galleries, seed)
-        if setting[1] <= _BY_GROUP and setting[2] == 1 and setting[0] == settings[0][0]:
-            by_group = (f"N = {setting[1]}, {setting[0]} strangers", tallies["served", 0.05].sums)
+            posteriors += posterior_rows(stated, setting, galleries, seed)
+        if _tells_of_groups(setting, settings[0]):
+            told = f"N = {setting.identities}, {setting.strangers} strangers"
+            by_group = (told + _asked_by(setting.probes), tallies["served", 0.05].sums)
         progress((done + 1) / len(settings))
     progress(1.0)
     return OpenSetFindings(
         OpenSetSection(rows=tuple(rows), too_few=tuple(_left_out(samples, settings, sizes))),
         PosteriorSection(
-            rows=tuple(posteriors), too_few=tuple(_unstated(samples.served, settings, posteriors))
+            rows=tuple(posteriors), too_few=tuple(_unstated(samples, settings, posteriors))
         ),
         by_group[1],
         by_group[0],
     )
 
 
-def _kinds(samples: Samples) -> list[Strangers]:
+def _tells_of_groups(setting: Setting, first: Setting) -> bool:
+    """Whether groups are judged by this setting, if no later one does: that of most identities."""
+    return (
+        (setting.strangers, setting.samples, setting.probes) == (first.strangers, 1, first.probes)
+    ) and setting.identities <= _BY_GROUP
+
+
+def _asked_by(probes: Side | None) -> str:
+    return f", asked by side {probes}" if probes else ""
+
+
+def _directions(samples: Samples) -> tuple[Side | None, ...]:
+    """Return which side may ask; None where both have one encoder."""
+    return (None,) if samples.embedded.of_b is None else ("a", "b")
+
+
+def _kinds(samples: Samples, probes: Side | None) -> list[Strangers]:
     """Return whose strangers can be tried at all."""
+    served = samples.served.probed_by(probes)
     kinds: list[Strangers] = ["like-cohort"]
-    if len(samples.served.cohort):
+    if len(served.cohort):
         kinds.insert(0, "as-served")
     if samples.groups is not None and len(samples.groups) > 1:
         kinds.append("kin")
-        if samples.served.cohort_groups is not None:
+        if served.cohort_groups is not None:
             kinds.append("one-group")
     return kinds
 
 
 def _settings(samples: Samples, sizes: Sequence[int]) -> Iterator[Setting]:
     """Yield every setting that the identities are enough for."""
-    for kind in _kinds(samples):
-        for each in SAMPLES:
-            for enrolled in sizes:
-                if _drawn(samples, (kind, enrolled, each), np.random.default_rng(0)):
-                    yield kind, enrolled, each
+    for probes in _directions(samples):
+        for kind in _kinds(samples, probes):
+            for each in SAMPLES:
+                for enrolled in sizes:
+                    setting = Setting(kind, enrolled, each, probes)
+                    if _drawn(samples, setting, np.random.default_rng(0)):
+                        yield setting
 
 
 def _drawn(samples: Samples, setting: Setting, random: np.random.Generator) -> Trial | None:
-    kind, enrolled, each = setting
-    served = samples.served
+    served = samples.served.probed_by(setting.probes)
     return draw_trial(
         samples.embedded,
-        enrolled,
-        kind,
+        setting.identities,
+        setting.strangers,
         random,
-        each,
-        served.cohort if kind == "as-served" else None,
+        setting.samples,
+        served.cohort if setting.strangers == "as-served" else None,
         by_group=served.cohort_groups is not None,
         outside_groups=served.cohort_groups,
+        probes=setting.probes,
     )
 
 
 def _left_out(samples: Samples, settings: list[Setting], sizes: Sequence[int]) -> Iterator[str]:
-    counts = np.bincount(samples.embedded.labels)
-    for kind in _kinds(samples):
-        for each in SAMPLES:
-            missing = [n for n in sizes if (kind, n, each) not in settings]
-            if missing:
-                need = missing[0] + FEWEST_STRANGERS
-                cohort = "" if kind == "as-served" else " beside a cohort of a third of all"
-                yield (
-                    f"{kind} strangers, {each} enrolled of each: N = "
-                    f"{', '.join(map(str, missing))} would take {need} identities or more"
-                    f"{cohort}, {int((counts > each).sum())} of {len(counts)} have a sample to "
-                    "spare"
-                )
+    e = samples.embedded
+    for probes in _directions(samples):
+        for kind in _kinds(samples, probes):
+            for each in SAMPLES:
+                missing = [n for n in sizes if Setting(kind, n, each, probes) not in settings]
+                if missing:
+                    need = missing[0] + FEWEST_STRANGERS
+                    cohort = "" if kind == "as-served" else " beside a cohort of a third of all"
+                    spare = int(able(e, each, probes)[1].sum())
+                    have = "so many and a probe" if probes else "a sample to spare"
+                    yield (
+                        f"{kind} strangers, {each} enrolled of each{_asked_by(probes)}: N = "
+                        f"{', '.join(map(str, missing))} would take {need} identities or more"
+                        f"{cohort}, {spare} of {e.identities} have {have}"
+                    )
 
 
-def _unstated(served: Served, settings: list[Setting], rows: list[PosteriorRow]) -> Iterator[str]:
-    model = served.posterior
-    if model is None:
-        yield "no posterior: the comparator was not calibrated for one"
-        return
-    outside = sorted({(n, m) for _, n, m in settings} - {(r.identities, r.samples) for r in rows})
-    if outside:
-        yield (
-            f"no posterior for {', '.join(f'{n} × {m}' for n, m in outside)}: it was calibrated "
-            f"for {model.identities[0]}–{model.identities[1]} identities of "
-            f"{model.samples[0]:g}–{model.samples[1]:g} samples"
-        )
+def _unstated(
+    samples: Samples, settings: list[Setting], rows: list[PosteriorRow]
+) -> Iterator[str]:
+    for probes in _directions(samples):
+        model = samples.served.probed_by(probes).posterior
+        if model is None:
+            yield f"no posterior{_asked_by(probes)}: the comparator was not calibrated for one"
+            continue
+        asked = {(s.identities, s.samples) for s in settings if s.probes == probes}
+        outside = sorted(asked - {(r.identities, r.samples) for r in rows if r.probes == probes})
+        if outside:
+            yield (
+                f"no posterior for {', '.join(f'{n} × {m}' for n, m in outside)}"
+                f"{_asked_by(probes)}: it was calibrated "
+                f"for {model.identities[0]}–{model.identities[1]} identities of "
+                f"{model.samples[0]:g}–{model.samples[1]:g} samples"
+            )
 
 
 @dataclass(slots=True)
@@ -179,7 +214,7 @@ class _Tally:
 
 
 @dataclass(slots=True)
-class _Stated:
+class Stated:
     """What was stated of first candidates and what was right.
 
     `sums` (2, identities, 2, 5, BINS): of posterior and raw score; known probes and strangers;
@@ -189,6 +224,7 @@ class _Stated:
     sums: Reals
 
     def add(self, kind: int, who: Rows, role: int, stated: Reals, right: Flags) -> None:
+        """Take in what was stated (n,) of probes of these identities (n,), and what was right."""
         sure = stated >= SURE
         place = bin_of(stated)
         for i, value in enumerate((stated, right, np.ones(len(who)), right & sure, sure)):
@@ -198,23 +234,24 @@ class _Stated:
 Tallies = dict[tuple[Decision, float | None], _Tally]
 
 
-def _tried(
+def tried(
     samples: Samples,
     setting: Setting,
     pair_threshold: float | None,
     random: np.random.Generator,
-) -> tuple[Tallies, _Stated, int]:
+) -> tuple[Tallies, Stated, int]:
     """Return errors by way of deciding, and what was stated, over galleries of one setting."""
     identities = samples.embedded.identities
     tallies: Tallies = {}
-    stated = _Stated(np.zeros((2, identities, 2, 5, BINS)))
+    stated = Stated(np.zeros((2, identities, 2, 5, BINS)))
     fewest, most = _GALLERIES
-    galleries = int(np.clip(_PROBES // setting[1], fewest, most))
+    galleries = int(np.clip(_PROBES // setting.identities, fewest, most))
+    served = samples.served.probed_by(setting.probes)
     for _ in range(galleries):
         trial = _drawn(samples, setting, random)
         if trial is None:  # a draw of groups may leave too few
             continue
-        searched = _Searched.of(trial, samples.served)
+        searched = _Searched.of(trial, served)
         for key, named in searched.decisions(pair_threshold):
             tally = tallies.setdefault(key, _Tally(np.zeros((2, 2, identities))))
             tally.add(*searched.who, *searched.errors(named))
@@ -315,7 +352,7 @@ class _Searched:
         [answer] = self.identifier.identify(probe, target_fpir=asked, top=1, k=1)
         return answer.expected_fnir
 
-    def state(self, stated: _Stated, most: int) -> None:
+    def state(self, stated: Stated, most: int) -> None:
         """Add what is stated of up to `most` known probes and as many strangers."""
         if self.served.posterior is None:
             return
@@ -348,15 +385,12 @@ def _alone(best: Reals, asked: float) -> float | None:
 
 
 def _rows(tallies: Tallies, setting: Setting, galleries: int, seed: int) -> Iterator[OpenSetRow]:
-    kind, enrolled, each = setting
     figures = {key: tally.figures(seed) for key, tally in tallies.items()}
     for (decision, asked), (fpir, fnir) in figures.items():
         least = figures["oracle", asked][1].value if asked else None
         expected = tallies[decision, asked].expected
         yield OpenSetRow(
-            strangers=kind,
-            identities=enrolled,
-            samples=each,
+            **setting._asdict(),
             decision=decision,
             asked=asked,
             galleries=tallies[decision, asked].galleries,
@@ -367,10 +401,10 @@ def _rows(tallies: Tallies, setting: Setting, galleries: int, seed: int) -> Iter
         )
 
 
-def _posterior_rows(
-    stated: _Stated, setting: Setting, galleries: int, seed: int
+def posterior_rows(
+    stated: Stated, setting: Setting, galleries: int, seed: int
 ) -> Iterator[PosteriorRow]:
-    kind, enrolled, each = setting
+    """Yield how far what was stated comes true: of the posterior, and of the raw score."""
     for sums, name in zip(stated.sums, _STATED, strict=True):
         probes = [int(sums[:, role, 2].sum()) for role in (0, 1)]
         counted = f"{probes[0]} enrolled and {probes[1]} strangers, weighed alike"
@@ -381,9 +415,7 @@ def _posterior_rows(
             told = f"{weight:.2%} of answers are stated at {SURE:.0%} or more"
             sure = Figure(counted=counted, too_few=told)
         yield PosteriorRow(
-            strangers=kind,
-            identities=enrolled,
-            samples=each,
+            **setting._asdict(),
             stated=name,
             ece=resampled(
                 sums, lambda s: expected_error(*_halves(s)[:, :3].swapaxes(0, 1)), seed, counted

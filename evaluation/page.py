@@ -15,6 +15,7 @@ from evaluation.report import (
     OpenSetRow,
     PosteriorRow,
     Report,
+    Side,
     Strangers,
 )
 
@@ -75,6 +76,7 @@ def page(report: Report) -> str:
     sections = [
         ("whom", "Measured on whom", _whom(report)),
         ("pairs", "Pairs", _pairs(report)),
+        ("retrieval", "Retrieval", _retrieval(report)),
         ("open-set", "Open set", _open_set(report)),
         ("posterior", "Probabilities", _posterior(report)),
         ("recognition", "Recognition", _recognition(report)),
@@ -85,10 +87,12 @@ def page(report: Report) -> str:
         ("map", "Who looks like whom", _map(report)),
         ("words", "Words", _words()),
     ]
-    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in sections)
+    written = [(anchor, title, "".join(parts)) for anchor, title, parts in sections]
+    written = [each for each in written if each[2]]
+    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in written)
     body = "".join(
-        f'<section id="{anchor}"><h2>{title}</h2>{"".join(parts)}</section>'
-        for anchor, title, parts in sections
+        f'<section id="{anchor}"><h2>{title}</h2>{parts}</section>'
+        for anchor, title, parts in written
     )
     about = report.about
     return (
@@ -117,19 +121,28 @@ def _cards(report: Report) -> str:
     served = [
         row for row in report.open_set.rows if row.decision == "served" and row.asked == 0.05
     ]
-    largest = max(
-        (row for row in served if row.samples == 1), key=lambda row: row.identities, default=None
-    )
+    sides: tuple[Side | None, ...] = (None,) if report.about.sides is None else ("a", "b")
+    largest = [
+        max(rows, key=lambda row: row.identities)
+        for side in sides
+        if (rows := [row for row in served if row.samples == 1 and row.probes == side])
+    ]
     cards = [("Equal error rate of pairs", report.pairs.eer)]
     cards += [
         (f"Genuine pairs refused at FMR {point.fmr:.1%}", point.fnmr)
         for point in report.pairs.operating_points[:1]
     ]
-    if largest:
-        among = f"among {largest.identities}, 5 % asked"
+    if report.retrieval:
         cards += [
-            (f"Strangers named {among}", largest.fpir),
-            (f"Enrolled missed {among}", largest.fnir),
+            (f"Found first among {row.identities}{_by(row.probes)}", row.found)
+            for row in report.retrieval.rows
+            if (row.rank, row.references) == (1, "one of each")
+        ]
+    for row in largest:
+        among = f"among {row.identities}, 5 % asked{_by(row.probes)}"
+        cards += [
+            (f"Strangers named {among}", row.fpir),
+            (f"Enrolled missed {among}", row.fnir),
         ]
     cards += [
         (f"{row.ways}-way {row.shots}-shot right", row.right)
@@ -148,6 +161,10 @@ def _cards(report: Report) -> str:
     return f"<div class=cards>{tiles}</div>"
 
 
+def _by(probes: Side | None) -> str:
+    return f", asked by side {probes}" if probes else ""
+
+
 def _warnings(report: Report) -> str:
     rows = "".join(f"<li>{_text(warning)}</li>" for warning in report.about.warnings)
     return f"<ul class=warn>{rows}</ul>" if rows else ""
@@ -162,6 +179,7 @@ def _whom(report: Report) -> Iterable[str]:
         ("samples of each", f"{fewest} to {most}, median {median:g}"),
         ("groups", "none given" if about.groups is None else str(about.groups)),
         ("who made a sample", "not given" if about.drawers is None else f"{about.drawers} makers"),
+        *_sides(report),
         ("comparator", about.bundle or "a head without a bundle"),
         ("its digest", about.digest or "–"),
         ("distance, rule", f"{about.metric}, {about.rule}"),
@@ -172,10 +190,25 @@ def _whom(report: Report) -> Iterable[str]:
     yield f"<table>{cells}</table>"
 
 
+def _sides(report: Report) -> Iterable[tuple[str, str]]:
+    sides = report.about.sides
+    if sides is None:
+        return
+    for i, side in enumerate("ab"):
+        told = f"{sides.samples[i]:,} samples of {sides.identities[i]:,} identities"
+        yield f"side {side}", told
+    yield "on both sides", f"{sides.on_both:,} identities"
+
+
 def _pairs(report: Report) -> Iterable[str]:
     pairs = report.pairs
+    compared = (
+        "Every two samples compared once."
+        if report.about.sides is None
+        else "Every sample of side a compared with every one of side b."
+    )
     yield _said(
-        "Every two samples compared once. A genuine pair is of one identity, an impostor pair "
+        f"{compared} A genuine pair is of one identity, an impostor pair "
         "of two; a score is meant as the probability that a pair is genuine at even odds."
     )
     figures = [
@@ -209,6 +242,31 @@ def _pairs(report: Report) -> Iterable[str]:
     yield _side_by_side(drawn)
 
 
+def _retrieval(report: Report) -> Iterable[str]:
+    section = report.retrieval
+    if section is None:
+        return
+    yield _said(
+        "How often a probe’s own identity is among the first few of the other side, where nobody "
+        f"is a stranger: {section.protocol}."
+    )
+    yield _table(
+        ("probes", "references", "among", "first", "found", "by chance", "counted"),
+        [
+            (
+                f"side {row.probes}",
+                _text(row.references),
+                str(row.identities),
+                str(row.rank),
+                _number(row.found),
+                f"{row.chance:.1%}",
+                _who(row.found),
+            )
+            for row in section.rows
+        ],
+    )
+
+
 def _open_set(report: Report) -> Iterable[str]:
     section = report.open_set
     yield _said(
@@ -217,22 +275,30 @@ def _open_set(report: Report) -> Iterable[str]:
         "what the service does when asked for a rate; the others are what one might do instead. "
         "The oracle is the lowest threshold that keeps these very strangers to the rate."
     )
-    for strangers, told in _STRANGERS.items():
-        for samples in sorted({row.samples for row in section.rows}):
-            rows = [r for r in section.rows if (r.strangers, r.samples) == (strangers, samples)]
-            if not rows:
-                continue
-            yield f"<h3>{_text(told)}; {samples} enrolled of each</h3>"
-            name = f"open-{strangers}-{samples}"
-            yield _plot(name, plots.by_size(rows, strangers, samples), "", width=9.2, height=3.3)
-            ours = [row for row in rows if row.decision == "served"]
-            yield _open_set_table(ours)
-            if len(ours) < len(rows):
-                yield (
-                    f"<details><summary>beside all that one might do instead</summary>"
-                    f"{_open_set_table(rows)}</details>"
-                )
+    settings = {(row.probes, row.strangers, row.samples) for row in section.rows}
+    for probes, strangers, samples in sorted(settings, key=_in_order):
+        rows = [
+            r
+            for r in section.rows
+            if (r.probes, r.strangers, r.samples) == (probes, strangers, samples)
+        ]
+        told = f"{_STRANGERS[strangers]}; {samples} enrolled of each{_by(probes)}"
+        yield f"<h3>{_text(told)}</h3>"
+        name = f"open-{strangers}-{samples}{probes or ''}"
+        yield _plot(name, plots.by_size(rows, strangers, samples), "", width=9.2, height=3.3)
+        ours = [row for row in rows if row.decision == "served"]
+        yield _open_set_table(ours)
+        if len(ours) < len(rows):
+            yield (
+                f"<details><summary>beside all that one might do instead</summary>"
+                f"{_open_set_table(rows)}</details>"
+            )
     yield _notes(section.too_few)
+
+
+def _in_order(setting: tuple[Side | None, Strangers, int]) -> tuple[str, int, int]:
+    probes, strangers, samples = setting
+    return probes or "", list(_STRANGERS).index(strangers), samples
 
 
 def _open_set_table(rows: Sequence[OpenSetRow]) -> str:
@@ -266,12 +332,12 @@ def _posterior(report: Report) -> Iterable[str]:
     first = [row for row in single if row.strangers == single[0].strangers]
     drawn = [
         _plot(
-            f"posterior-{stated.replace(' ', '-')}",
-            plots.reliability(_curves(first, stated)),
-            stated,
+            f"posterior-{stated.replace(' ', '-')}{probes or ''}",
+            plots.reliability(_curves(first, stated, probes)),
+            stated + _by(probes),
         )
+        for probes in sorted({row.probes for row in first}, key=str)
         for stated in ("posterior", "raw sigmoid")
-        if first
     ]
     yield _side_by_side(drawn)
     if section.rows:
@@ -279,7 +345,7 @@ def _posterior(report: Report) -> Iterable[str]:
             ("strangers", "N × samples", "stated", "ECE", "right of ≥ 90 %", "answers ≥ 90 %"),
             [
                 (
-                    row.strangers,
+                    row.strangers + _by(row.probes),
                     f"{row.identities} × {row.samples}",
                     row.stated,
                     _number(row.ece),
@@ -293,12 +359,21 @@ def _posterior(report: Report) -> Iterable[str]:
     yield _notes(section.too_few)
 
 
-def _curves(rows: Sequence[PosteriorRow], stated: str) -> list[tuple[str, Sequence[Bin]]]:
-    return [(f"N = {row.identities}", row.reliability) for row in rows if row.stated == stated]
+def _curves(
+    rows: Sequence[PosteriorRow], stated: str, probes: Side | None
+) -> list[tuple[str, Sequence[Bin]]]:
+    return [
+        (f"N = {row.identities}", row.reliability)
+        for row in rows
+        if (row.stated, row.probes) == (stated, probes)
+    ]
 
 
 def _recognition(report: Report) -> Iterable[str]:
     section = report.recognition
+    if reason := report.absent.get("recognition"):
+        yield _notes((reason,))
+        return
     yield _said(
         "Labelled k-NN without a cohort: whose are the nearest samples, of those identities whose "
         f"mean score is at least .5? {section.protocol[:1].upper()}{section.protocol[1:]}."
@@ -352,6 +427,9 @@ def _confusion(cells: Sequence[Cell]) -> tuple[list[str], np.ndarray, int]:
 
 
 def _one_shot(report: Report) -> Iterable[str]:
+    if reason := report.absent.get("one_shot"):
+        yield _notes((reason,))
+        return
     yield _said(
         "A probe is compared with K samples of each of N identities, one of which is its own; "
         "the best mean score wins. Chance is right once in N."
@@ -379,6 +457,7 @@ def _clustering(report: Report) -> Iterable[str]:
     )
     if report.clustering_too_few:
         yield _notes((report.clustering_too_few,))
+    if not report.clustering:
         return
     yield _table(
         (
@@ -395,7 +474,7 @@ def _clustered(row: ClusteringRow) -> tuple[str, ...]:
     a = row.agreement
     measures = (a.ami, a.v_measure, a.b3_precision, a.b3_recall, a.b3)
     return (
-        row.method,
+        row.method if row.side is None else f"{row.method}, side {row.side}",
         f"{row.cut:.3f} <small>{_text(row.cut_from)}</small>",
         _number(a.ari),
         f"{a.spread[0]:.3f}–{a.spread[1]:.3f}",
@@ -462,7 +541,7 @@ def _mistake(each: Confusion) -> str:
 def _map(report: Report) -> Iterable[str]:
     if report.similarity:
         size = 4.0 + 0.1 * len(report.similarity.identities)
-        draw = plots.similarity(report.similarity)
+        draw = plots.similarity(report.similarity, across=report.about.sides is not None)
         caption = "Mean score of the samples of two identities, alike ones side by side"
         yield _plot("similarity", draw, caption, width=size, height=size * 0.95)
     if report.places:
@@ -472,7 +551,9 @@ def _map(report: Report) -> Iterable[str]:
             "far ones mean little. A query is a sample left out of its centroid"
         )
         yield _plot("map", plots.embedding_map(report.places), caption, width=8, height=5.6)
-    if not report.places and not report.similarity:
+    if reason := report.absent.get("places"):
+        yield _notes((reason,))
+    elif not report.places and not report.similarity:
         yield _notes(("too few samples to draw",))
 
 

@@ -148,8 +148,13 @@ class PairScan:
         """Yield rows (r,), columns (c,) and the cells (r, c) of their distances, in this order.
 
         Every pair comes once. Among the columns are the rows themselves; what would be a sample
-        with itself or a pair twice is in cell CELLS.
+        with itself or a pair twice is in cell CELLS. Of two encoders rows are of side a and
+        columns of side b.
         """
+        of_b = self._embedded.of_b
+        if of_b is not None:
+            yield from self._across(order[~of_b[order]], order[of_b[order]], progress)
+            return
         embeddings = self._embedded.embeddings
         count = len(order)
         for start in range(0, count, _ROWS):
@@ -158,6 +163,15 @@ class PairScan:
             cells[np.tril_indices(len(rows))] = CELLS
             yield rows, columns, cells
             progress(1 - ((count - start - len(rows)) / count) ** 2)
+
+    def _across(
+        self, a: Rows, b: Rows, progress: Progress
+    ) -> Iterator[tuple[Rows, Rows, npt.NDArray[np.int32]]]:
+        embeddings = self._embedded.embeddings
+        for start in range(0, len(a), _ROWS):
+            rows = a[start : start + _ROWS]
+            yield rows, b, self._cells(embeddings[rows], embeddings[b])
+            progress((start + len(rows)) / len(a))
 
     def _cells(
         self, a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]

@@ -35,11 +35,11 @@ class PairFindings:
 def measure_pairs(
     embedded: Embedded, seed: int, progress: Progress = lambda _: None
 ) -> PairFindings:
-    """Return what all pairs of these samples say."""
+    """Return what all pairs of these samples say; of two encoders, all pairs across the sides."""
     scan = PairScan(embedded)
     pairs = scan.count(lambda share: progress(share / 2))
     counted = (
-        f"all pairs of {len(embedded.labels)} samples of {embedded.identities} identities: "
+        f"all pairs of {_of_whom(embedded)}: "
         f"{pairs.genuine_pairs} genuine, {pairs.impostor_pairs} impostor"
     )
     if not pairs.genuine_pairs or not pairs.impostor_pairs:
@@ -51,17 +51,32 @@ def measure_pairs(
         *(embedded, scan, pairs, grid, 1.0 if threshold is None else threshold, seed),
         lambda share: progress(0.5 + share / 2),
     )
-    with_mates = int((np.bincount(embedded.labels) > 1).sum())
-    if min(with_mates, embedded.identities) < FEWEST_IDENTITIES:
-        reason = (
-            f"{with_mates} identities with two samples; "
-            f"at least {FEWEST_IDENTITIES} are needed to say"
-        )
+    with_mates, mated = _with_mates(embedded)
+    if with_mates < FEWEST_IDENTITIES:
+        reason = f"{with_mates} identities {mated}; at least {FEWEST_IDENTITIES} are needed to say"
         section = _nothing(pairs, counted, reason)
         return PairFindings(section, threshold, walked)
     genuine, impostor = walked.by_bunch.replicates(seed)
     section = _section(pairs, PairRates(grid, genuine, impostor), _whole(grid, walked), counted)
     return PairFindings(section, threshold, walked)
+
+
+def _of_whom(e: Embedded) -> str:
+    if e.of_b is None:
+        return f"{len(e.labels)} samples of {e.identities} identities"
+    b = int(e.of_b.sum())
+    return (
+        f"one of {len(e.labels) - b} samples of side a with one of {b} of side b, "
+        f"{e.identities} identities"
+    )
+
+
+def _with_mates(e: Embedded) -> tuple[int, str]:
+    """Return how many identities have a genuine pair, and what that takes."""
+    if e.of_b is None:
+        return int((np.bincount(e.labels) > 1).sum()), "with two samples"
+    on_both = (e.counts(of_b=False) > 0) & (e.counts(of_b=True) > 0)
+    return int(on_both.sum()), "on both sides"
 
 
 def threshold_at(pairs: PairCounts, fmr: float) -> float | None:

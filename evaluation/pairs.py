@@ -21,7 +21,8 @@ class Embedded:
     """Embeddings (n, d) of labelled samples, and how two of them are compared.
 
     `labels` count identities from 0; `groups` are such as alphabets; `drawers` say who made a
-    sample.
+    sample. Of two encoders `of_b` tells which samples are of side b, and a sample is compared with
+    those of the other side only.
     """
 
     embeddings: Embeddings
@@ -30,6 +31,7 @@ class Embedded:
     drawers: npt.NDArray[np.str_]  # (n,)
     metric: Metric
     score: Score
+    of_b: npt.NDArray[np.bool_] | None = None  # (n,)
 
     @property
     def identities(self) -> int:
@@ -44,7 +46,14 @@ class Embedded:
             labels=np.unique(self.labels[rows], return_inverse=True)[1],
             groups=np.unique(self.groups[rows], return_inverse=True)[1],
             drawers=self.drawers[rows],
+            of_b=None if self.of_b is None else self.of_b[rows],
         )
+
+    def counts(self, *, of_b: bool) -> Labels:
+        """Return how many samples each identity has on a side (identities,), of two encoders."""
+        if self.of_b is None:
+            raise ValueError("samples of one encoder have no sides")
+        return np.bincount(self.labels[self.of_b == of_b], minlength=self.identities)
 
     @property
     def group_of(self) -> Labels:

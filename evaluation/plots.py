@@ -203,10 +203,14 @@ def matrix(names: Sequence[str], values: Reals, *, rows: str, columns: str, numb
     return draw
 
 
-def similarity(given: Similarity) -> Draw:
-    """Draw the mean scores of identities, alike ones side by side."""
+def similarity(given: Similarity, *, across: bool = False) -> Draw:
+    """Draw the mean scores of identities, alike ones side by side.
+
+    With `across` rows are of side a and columns of side b.
+    """
     values = np.array([[np.nan if s is None else s for s in row] for row in given.scores])
-    return matrix(given.identities, values, rows="", columns="", numbers=False)
+    rows, columns = ("side a", "side b") if across else ("", "")
+    return matrix(given.identities, values, rows=rows, columns=columns, numbers=False)
 
 
 def embedding_map(places: Sequence[Place]) -> Draw:

@@ -17,9 +17,11 @@ _QUANTILES = 200
 def recalibrate(samples: Samples, seed: int = 0) -> Calibration:
     """Return the comparator's calibration as these samples make it, its rule being kept.
 
-    Raises NotEvaluable where the identities are too few.
+    Raises NotEvaluable where the identities are too few, or are samples of two encoders.
     """
     e, served = samples.embedded, samples.served
+    if e.of_b is not None:
+        raise NotEvaluable("not calibrated: expected samples of one encoder, got two sides")
     random = np.random.default_rng(seed)
     order = random.permutation(len(e.labels))
     chosen = random.permutation(e.identities)[:MOST_IDENTITIES]

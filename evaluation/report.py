@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Side = Literal["a", "b"]
 Strangers = Literal["as-served", "like-cohort", "kin", "one-group"]
 Decision = Literal[
     "served",  # what the service does: cohort and the gallery's own trials, by the bundle's rule
@@ -43,6 +44,14 @@ class Bin(Part):
     weight: float
 
 
+class Sides(Part):
+    """How many samples and identities there are of side a and of side b, and on both."""
+
+    samples: tuple[int, int]
+    identities: tuple[int, int]
+    on_both: int
+
+
 class About(Part):
     """What was evaluated, and what to know before reading on."""
 
@@ -58,6 +67,7 @@ class About(Part):
     groups: int | None = Field(description="null where no groups were given")
     drawers: int | None = Field(description="null where no drawers were given")
     warnings: tuple[str, ...] = ()
+    sides: Sides | None = Field(None, description="null where both sides have one encoder")
 
 
 class OperatingPoint(Part):
@@ -85,7 +95,10 @@ class Histogram(Part):
 
 
 class PairSection(Part):
-    """Every unordered pair of samples, none with itself."""
+    """Every unordered pair of samples, none with itself.
+
+    Of two encoders it is every pair of a sample of side a with one of side b.
+    """
 
     genuine: int
     impostor: int
@@ -105,7 +118,8 @@ class OpenSetRow(Part):
     """One way of deciding in galleries of `identities` with `samples` each.
 
     `asked` is the FPIR asked for, null for a decision that cannot be asked. `price` is FNIR over
-    the oracle's, `expected_fnir` what the service would have said.
+    the oracle's, `expected_fnir` what the service would have said. Of two encoders `probes` is the
+    side that asks; the other is enrolled.
     """
 
     strangers: Strangers
@@ -118,6 +132,7 @@ class OpenSetRow(Part):
     fnir: Figure
     price: float | None = None
     expected_fnir: float | None = None
+    probes: Side | None = None
 
 
 class OpenSetSection(Part):
@@ -132,6 +147,7 @@ class PosteriorRow(Part):
 
     `stated` is `posterior` or, as a control, `raw sigmoid`: the first candidate's score. `sure`
     is the share right of answers stated at 90 % or more, and `sure_share` how many these are.
+    `probes` is as in `OpenSetRow`.
     """
 
     strangers: Strangers
@@ -142,6 +158,7 @@ class PosteriorRow(Part):
     sure: Figure
     sure_share: float | None
     reliability: tuple[Bin, ...]
+    probes: Side | None = None
 
 
 class PosteriorSection(Part):
@@ -149,6 +166,28 @@ class PosteriorSection(Part):
 
     rows: tuple[PosteriorRow, ...]
     too_few: tuple[str, ...]
+
+
+class RetrievalRow(Part):
+    """How often a probe's own identity is among the first `rank` of the other side.
+
+    `identities` of the other side are searched, with one sample each (drawn, as often as told) or
+    with all they have, where the best of them counts. `chance` is what guessing comes to.
+    """
+
+    probes: Side
+    references: Literal["one of each", "all"]
+    identities: int
+    rank: int
+    found: Figure
+    chance: float
+
+
+class RetrievalSection(Part):
+    """How well each of two sides finds the other, where everybody asked for is enrolled."""
+
+    protocol: str
+    rows: tuple[RetrievalRow, ...]
 
 
 class Accuracy(Part):
@@ -203,7 +242,10 @@ class Agreement(Part):
 
 
 class ClusteringRow(Part):
-    """One method, cut where other identities agreed best or where the bundle says."""
+    """One method, cut where other identities agreed best or where the bundle says.
+
+    Of two encoders `side` tells whose samples are clustered: with each other, as `/cluster` does.
+    """
 
     method: Literal["linkage", "leader"]
     cut_from: Literal["other identities", "bundle"]
@@ -213,6 +255,7 @@ class ClusteringRow(Part):
     samples: int
     orders: int
     agreement: Agreement
+    side: Side | None = None
 
 
 class Confusion(Part):
@@ -252,7 +295,10 @@ class GroupRow(Part):
 
 
 class Similarity(Part):
-    """The mean score of the samples of two identities (m, m), alike ones beside each other."""
+    """The mean score of the samples of two identities (m, m), alike ones beside each other.
+
+    Of two encoders rows are of side a and columns of side b.
+    """
 
     identities: tuple[str, ...]
     scores: tuple[tuple[float | None, ...], ...]
@@ -268,7 +314,10 @@ class Place(Part):
 
 
 class Report(Part):
-    """Everything that was measured; sections are null where they do not apply."""
+    """Everything that was measured; sections are null or empty where they do not apply.
+
+    `absent` maps such a section to why it says nothing of these samples.
+    """
 
     schema_version: Literal[1] = 1
     about: About
@@ -284,3 +333,5 @@ class Report(Part):
     confusions: ConfusionSection
     similarity: Similarity | None
     places: tuple[Place, ...]
+    retrieval: RetrievalSection | None = None
+    absent: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """What is evaluated: labelled embeddings with names, and the comparator that compares them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -17,7 +17,7 @@ from index.posterior import PosteriorModel
 from index.roster import Rule, Score
 from models_store.bundle import COHORT, read_cohort, read_cohort_groups
 from models_store.folder import read_bundle
-from models_store.manifest import BundleRefused, Distance, Head, Manifest
+from models_store.manifest import BundleRefused, Calibration, Distance, Head, Manifest, Side
 
 Names = tuple[str, ...]
 
@@ -31,7 +31,8 @@ class Served:
     """A comparator as the service uses it: how distances score, and what it was calibrated to.
 
     `cohort` (m, d) are its strangers, none where there is no bundle, in `cohort_groups` (m,) if
-    some are unlike others.
+    some are unlike others. Of two encoders all of it is of probes of side a, and `of_b` is of
+    probes of side b.
     """
 
     title: str
@@ -44,6 +45,11 @@ class Served:
     cluster_threshold: float | None = None
     posterior: PosteriorModel | None = None
     genuine: GenuineScores | None = None
+    of_b: "Served | None" = None
+
+    def probed_by(self, side: Side | None) -> "Served":
+        """Return what holds for probes of a side; None: both have one encoder."""
+        return self.of_b if side == "b" and self.of_b is not None else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,22 @@ class Samples:
     drawn: bool = False  # whether drawers were given
     names: Names | None = None
     picture: Callable[[int], bytes | None] = field(default=lambda _: None)
+
+    def of_side(self, side: Side) -> "Samples":
+        """Return the samples of one of two encoders, to be compared with each other."""
+        e = self.embedded
+        if e.of_b is None:
+            raise ValueError("samples of one encoder have no sides")
+        rows = e.of_b == (side == "b")
+        return replace(
+            self,
+            embedded=replace(e.only(rows), of_b=None),
+            identities=tuple(self.identities[i] for i in np.unique(e.labels[rows])),
+            served=self.served.probed_by(side),
+            groups=None,
+            names=None,
+            picture=lambda _: None,
+        )
 
 
 class HeadRequest(BaseModel):
@@ -114,8 +136,9 @@ def read_samples(folder: Path, request: Request) -> Samples:
     count = len(embeddings)
     columns = {
         name: _strings(arrays, name, count)
-        for name in ("identities", "groups", "drawers", "names")
+        for name in ("identities", "groups", "drawers", "names", "sides")
     }
+    _check_sides(columns["sides"], request, served)
     pictures = folder / "pictures"
 
     def picture(row: int) -> bytes | None:
@@ -129,6 +152,7 @@ def read_samples(folder: Path, request: Request) -> Samples:
         groups=columns["groups"],
         drawers=columns["drawers"],
         names=columns["names"],
+        sides=columns["sides"],
         title=request.title,
         picture=picture,
     )
@@ -142,10 +166,14 @@ def labelled(
     groups: npt.ArrayLike | None = None,
     drawers: npt.ArrayLike | None = None,
     names: npt.ArrayLike | None = None,
+    sides: npt.ArrayLike | None = None,
     title: str = "Evaluation",
     picture: Callable[[int], bytes | None] = lambda _: None,
 ) -> Samples:
-    """Return samples from embeddings (n, d) and a name for each: identity, group, drawer, file."""
+    """Return samples from embeddings (n, d) and a name for each: identity, group, drawer, file.
+
+    `sides` are `a` or `b`, by whose encoder a sample was embedded, where there are two.
+    """
     whose, labels = np.unique(np.asarray(identities, str), return_inverse=True)
     zeros = np.zeros(len(labels), np.int64)
     kinds, group = (
@@ -160,6 +188,7 @@ def labelled(
         zeros.astype(str) if drawers is None else np.asarray(drawers, str),
         served.metric,
         served.score,
+        of_b=None if sides is None else np.asarray(sides, str) == "b",
     )
     return Samples(
         title,
@@ -176,32 +205,52 @@ def labelled(
 def as_served(
     manifest: Manifest,
     digest: str,
-    cohort: Embeddings,
+    cohorts: Mapping[Side, Embeddings],
     cohort_groups: npt.NDArray[np.int64] | None,
 ) -> Served:
-    """Return how a bundle's comparator is served."""
-    chosen = manifest.calibration
-    return Served(
-        title=manifest.title,
-        digest=digest,
-        metric=manifest.distance,
-        score=score_of(manifest.head),
-        cohort=cohort,
-        cohort_groups=cohort_groups,
-        rule=chosen.rule,
-        cluster_threshold=chosen.cluster_threshold,
-        posterior=PosteriorModel(**chosen.posterior.model_dump()) if chosen.posterior else None,
-        genuine=_genuine(manifest),
-    )
+    """Return how a bundle's comparator is served; `cohorts` are its strangers by side."""
+
+    def of(side: Side) -> Served:
+        chosen = manifest.calibration_of(side)
+        return Served(
+            title=manifest.title,
+            digest=digest,
+            metric=manifest.distance,
+            score=score_of(manifest.head),
+            cohort=cohorts[side],
+            cohort_groups=cohort_groups,
+            rule=chosen.rule,
+            cluster_threshold=chosen.cluster_threshold,
+            posterior=(
+                PosteriorModel(**chosen.posterior.model_dump()) if chosen.posterior else None
+            ),
+            genuine=_genuine(chosen),
+        )
+
+    return of("a") if manifest.tied else replace(of("a"), of_b=of("b"))
 
 
-def _genuine(manifest: Manifest) -> GenuineScores | None:
-    recorded = manifest.calibration.genuine
+def _genuine(chosen: Calibration) -> GenuineScores | None:
+    recorded = chosen.genuine
     if recorded is None:
         return None
     return GenuineScores(
         recorded.rule, {count: np.array(scores) for count, scores in recorded.by_samples.items()}
     )
+
+
+def _check_sides(sides: npt.NDArray[np.str_] | None, request: Request, served: Served) -> None:
+    """Refuse sides of one encoder, samples of two that do not tell theirs, and one side alone."""
+    if sides is None:
+        if served.of_b is not None:
+            raise NotEvaluable(f"{served.title} has two encoders: expected `sides` of a and b")
+        return
+    if request.bundle is not None and served.of_b is None:
+        raise NotEvaluable(f"{served.title} has one encoder: expected no `sides`")
+    if strange := sorted(set(sides.tolist()) - {"a", "b"}):
+        raise NotEvaluable(f"samples.npz: expected `sides` of a and b, got {strange[0]}")
+    if missing := {"a", "b"} - set(sides.tolist()):
+        raise NotEvaluable(f"expected samples of both sides, got none of side {missing.pop()}")
 
 
 def _served(request: Request) -> Served:
@@ -221,10 +270,11 @@ def _served(request: Request) -> Served:
         )
     try:
         content = bundle.contents[COHORT]
-        cohort, groups = read_cohort(content, manifest), read_cohort_groups(content)
+        cohorts = {side: read_cohort(content, manifest, side) for side in manifest.encoders}
+        groups = read_cohort_groups(content)
     except (KeyError, BundleRefused) as error:
         raise NotEvaluable(f"bundle {request.bundle}: {error}") from error
-    return as_served(manifest, bundle.digest, cohort, groups)
+    return as_served(manifest, bundle.digest, cohorts, groups)
 
 
 def _embeddings(given: npt.NDArray[np.generic], served: Served) -> Embeddings:

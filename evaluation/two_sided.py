@@ -1,7 +1,7 @@
 """Two encoders: how well one side finds the other, and what that is worth in each direction."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -20,11 +20,12 @@ from evaluation.cuts import best_cut, collections
 from evaluation.intervals import ratio
 from evaluation.pairs import Embedded, Pairs
 from evaluation.report import Figure
+from index.calibration import calibrate as worth_of_scores
 from index.gallery import Embeddings, Reference, distances
 from index.identification import Identifier
 from index.numpy_gallery import NumpyGallery
 from index.roster import Score
-from models_store.manifest import Calibration, GenuineScores, Metric, Side
+from models_store.manifest import Calibration, GenuineScores, Metric, PosteriorModel, Side
 
 RANKS = (1, 5, 10)
 FPIR = 0.05
@@ -68,6 +69,19 @@ class TwoSided:
             b=self.b.only(identities[self.b.labels]),
         )
 
+    @property
+    def together(self) -> Embedded:
+        """Samples of both sides, a's and then b's, each to be compared with the other side's."""
+        a, b = self.a, self.b
+        return replace(
+            a,
+            embeddings=np.concatenate([a.embeddings, b.embeddings]),
+            labels=np.concatenate([a.labels, b.labels]),
+            groups=np.concatenate([a.groups, b.groups]),
+            drawers=np.concatenate([a.drawers, b.drawers]),
+            of_b=np.repeat([False, True], [len(a.labels), len(b.labels)]),
+        )
+
     def facing(self, probes: Side) -> tuple[Embedded, Embedded]:
         """Return probes and references, where those are of this side and these of the other."""
         return (self.a, self.b) if probes == "a" else (self.b, self.a)
@@ -85,19 +99,34 @@ def across(samples: TwoSided) -> Pairs:
 def calibrate_two_sided(samples: TwoSided, seed: int) -> Calibrated:
     """Return what held-out identities say of pairs across the sides, and of each direction.
 
-    Identities score by their best sample. Galleries of one side and probes of the other are too
-    unlike for what a posterior goes by, so there is none; samples of one side are clustered with
-    each other, and that cut is of that side. Raises ValueError if impostor pairs are no further
-    apart than genuine ones.
+    Identities score by their best sample. Samples of one side are clustered with each other, and
+    that cut is of that side. Raises ValueError if impostor pairs are no further apart than genuine
+    ones.
     """
     head = fit_head(across(samples))
     scored = samples.scored(score_of(head))
     return Calibrated(
         head,
         operating_points(across(scored)),
-        _of_direction(scored, "a", seed),
-        _of_direction(scored, "b", seed),
+        of_direction(scored, "a", seed),
+        of_direction(scored, "b", seed),
     )
+
+
+def of_direction(scored: TwoSided, probes: Side, seed: int) -> Calibration:
+    """Return what probes of a side are worth in galleries of the other, and that side's cut."""
+    asking, asked = scored.facing(probes)
+    random = np.random.default_rng(seed)
+    chosen = Calibration(
+        rule="max",
+        genuine=_genuine(asking, asked, random),
+        posterior=_posterior(asking, asked, seed),
+    )
+    if len(np.unique(asking.drawers)) == 1:
+        return chosen  # one sample of each: nothing of that side belongs together
+    drawn = collections(asking, random, draws=2, items=CLUSTERED)
+    cut = best_cut(asking, [rows for each in drawn for rows in each])
+    return chosen.model_copy(update={"cluster_threshold": cut})
 
 
 def recall(
@@ -222,15 +251,20 @@ def _of_kind(embedded: Embedded, kind: str) -> npt.NDArray[np.int64]:
     return rows[np.argsort(embedded.labels[rows], kind="stable")]
 
 
-def _of_direction(scored: TwoSided, probes: Side, seed: int) -> Calibration:
-    asking, asked = scored.facing(probes)
-    random = np.random.default_rng(seed)
-    chosen = Calibration(rule="max", genuine=_genuine(asking, asked, random))
-    if len(np.unique(asking.drawers)) == 1:
-        return chosen  # one sample of each: nothing of that side belongs together
-    drawn = collections(asking, random, draws=2, items=CLUSTERED)
-    cut = best_cut(asking, [rows for each in drawn for rows in each])
-    return chosen.model_copy(update={"cluster_threshold": cut})
+def _posterior(asking: Embedded, asked: Embedded, seed: int) -> PosteriorModel | None:
+    """Return what `worth_of_scores` fits; nothing where the identities are too few."""
+    try:
+        posterior, _ = worth_of_scores(
+            asked.embeddings,
+            [str(label) for label in asked.labels],
+            asked.score,
+            metric=asked.metric,
+            probes=(asking.embeddings, [str(label) for label in asking.labels]),
+            seed=seed,
+        )
+    except ValueError:
+        return None
+    return PosteriorModel.model_validate(asdict(posterior))
 
 
 def _genuine(asking: Embedded, asked: Embedded, random: np.random.Generator) -> GenuineScores:

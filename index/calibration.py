@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ def calibrate(
     metric: Metric,
     rule: Rule = "max",
     further: tuple[Embeddings, Sequence[str]] | None = None,
+    probes: tuple[Embeddings, Sequence[str]] | None = None,
     groups: _Rows | None = None,
     galleries: int = 150,
     seed: int = 0,
@@ -44,22 +46,32 @@ def calibrate(
     samples of theirs and of those left out, who are the galleries' cohort as well: a probe is
     never held to its own identity. Larger galleries are drawn from these and `further` identities
     together, whose likes are not quite those that will be enrolled. With `groups` (n,) strangers
-    come in groups, as `Identifier` takes them; then there are no further identities. Raises
-    ValueError below 20 identities of two samples.
+    come in groups, as `Identifier` takes them; then there are no further identities. Where another
+    encoder embeds what asks, `probes` (m, d) are its of the same identities: all probes and
+    strangers are of these, and galleries are not tried against themselves. Then, too, there are
+    none further. Raises ValueError below 20 identities of two samples, or of a probe and one.
     """
     rng = np.random.default_rng(seed)
-    own_rows = _rows_of(identities)
+    own_rows = [_Identity(rows) for rows in _rows_of(identities).values()]
+    all_rows = own_rows
     if further is not None:
+        others = _rows_of(further[1]).values()
+        all_rows = own_rows + [_Identity(len(embeddings) + rows) for rows in others]
         embeddings = np.concatenate([embeddings, further[0]])
-        all_rows = own_rows + [len(identities) + rows for rows in _rows_of(further[1])]
-    else:
-        all_rows = own_rows
+    if probes is not None:
+        asking, enrolled = _rows_of(probes[1]), _rows_of(identities)
+        all_rows = own_rows = [
+            _Identity(rows, len(embeddings) + asking[name])
+            for name, rows in enrolled.items()
+            if name in asking
+        ]
+        embeddings = np.concatenate([embeddings, probes[0]])
     simulation = _Simulation(embeddings, score, metric, rule, groups)
     simulated: list[Trials] = []
     own: dict[int, Scores] = {}
     for samples in _SAMPLES:
         able, more = (
-            [each for each in rows if len(each) > samples] for rows in (own_rows, all_rows)
+            [each for each in some if each.suffices(samples)] for some in (own_rows, all_rows)
         )
         if len(able) < FEWEST:
             continue
@@ -72,13 +84,49 @@ def calibrate(
         own[samples] = simulation.genuine(able, samples, rng)
     if not simulated:
         raise ValueError(f"calibration takes at least {FEWEST} identities of two samples")
-    return fit_posterior(simulated, rule), GenuineScores(rule, own)
+    posterior = fit_posterior(simulated, rule, across=probes is not None)
+    return posterior, GenuineScores(rule, own)
 
 
-def _rows_of(identities: Sequence[str]) -> list[_Rows]:
-    """Return the rows of each identity."""
+def _rows_of(identities: Sequence[str]) -> dict[str, _Rows]:
+    """Return the rows of each identity, by its name."""
     labels = np.asarray(identities)
-    return [np.flatnonzero(labels == identity) for identity in np.unique(labels)]
+    return {name: np.flatnonzero(labels == name) for name in np.unique(labels).tolist()}
+
+
+class _Drawn(NamedTuple):
+    """Rows of an identity: those enrolled, those that probe then, and those of it as a stranger.
+
+    The first of the last is in the cohort.
+    """
+
+    enrolled: _Rows
+    mated: _Rows
+    stranger: _Rows
+
+    @property
+    def unknown(self) -> _Rows:
+        """Rows that probe where it is a stranger: not that in the cohort, if there is another."""
+        return self.stranger[1:] if len(self.stranger) > 1 else self.stranger
+
+
+class _Identity(NamedTuple):
+    """Rows that can be enrolled, and those by another encoder that probe, if there is one."""
+
+    rows: _Rows
+    probes: _Rows | None = None
+
+    def suffices(self, samples: int) -> bool:
+        """Whether so many samples can be enrolled, and another one probe."""
+        return len(self.rows) >= samples + (self.probes is None)
+
+    def drawn(self, samples: int, rng: np.random.Generator) -> _Drawn:
+        """Return its rows in the roles that they have in one gallery."""
+        rows = rng.permutation(self.rows)
+        if self.probes is None:
+            return _Drawn(rows[:samples], rows[samples:], rows)
+        probes = rng.permutation(self.probes)
+        return _Drawn(rows[:samples], probes, probes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +138,34 @@ class _Simulation:
     groups: _Rows | None
 
     def gallery(
-        self, able: list[_Rows], size: int, samples: int, rng: np.random.Generator
+        self, able: list[_Identity], size: int, samples: int, rng: np.random.Generator
     ) -> Trials:
         """Enroll `size` of these identities, and probe by them and by the others."""
-        drawn = [rng.permutation(able[i]) for i in rng.permutation(len(able))]
+        drawn = [able[i].drawn(samples, rng) for i in rng.permutation(len(able))]
         enrolled, left_out = drawn[:size], drawn[size:]
         roster = self._enrolled(enrolled, samples)
         names = roster.identities
 
         truth = np.concatenate([rng.integers(size, size=_PROBES), np.full(_PROBES, -1)])
         whose = np.concatenate([truth[:_PROBES], rng.integers(len(left_out), size=_PROBES)])
-        known = [rng.choice(enrolled[i][samples:]) for i in whose[:_PROBES]]
-        unknown = [rng.choice(left_out[i][1:]) for i in whose[_PROBES:]]
+        known = [rng.choice(enrolled[i].mated) for i in whose[:_PROBES]]
+        unknown = [rng.choice(left_out[i].unknown) for i in whose[_PROBES:]]
         probes = self.embeddings[[*known, *unknown]]
 
         strangers = Strangers(
-            self.embeddings[[own[0] for own in left_out]], self.score, self.metric
+            self.embeddings[[own.stranger[0] for own in left_out]], self.score, self.metric
         )
-        cohort = [own[0] for own in left_out[:_COHORT]]
+        cohort = [own.stranger[0] for own in left_out[:_COHORT]]
         best = as_the_nearest(
             roster.scores(self.embeddings[cohort], names, self.rule).max(axis=1),
             None if self.groups is None else self.groups[cohort],
         )
-        held_out = roster.embeddings([roster.oldest(name) for name in names[:_COHORT]])
-        trials = self._own_trials(roster, held_out)
-        common = strangers.common(strangers.likeness(held_out))
+        trials = own = np.empty(0)
+        if able[0].probes is None:
+            held_out = roster.embeddings([roster.oldest(name) for name in names[:_COHORT]])
+            trials = self._own_trials(roster, held_out)
+            own = strangers.likeness(held_out)
+        common = strangers.common(own)
         return Trials(
             scores=roster.scores(probes, names, self.rule),
             likeness=strangers.likeness(probes, np.where(truth < 0, whose, -1)) - common,
@@ -123,11 +174,11 @@ class _Simulation:
             crowd=akin(best, trials, kinship(best, trials)).crowd,
         )
 
-    def genuine(self, able: list[_Rows], samples: int, rng: np.random.Generator) -> Scores:
+    def genuine(self, able: list[_Identity], samples: int, rng: np.random.Generator) -> Scores:
         """Return what these identities score for some probes of their own, all counting alike."""
-        drawn = [rng.permutation(rows) for rows in able]
+        drawn = [identity.drawn(samples, rng) for identity in able]
         roster = self._enrolled(drawn, samples)
-        probes = [rows[samples : samples + _GENUINE] for rows in drawn]
+        probes = [own.mated[:_GENUINE] for own in drawn]
         whose = np.repeat(np.arange(len(able)), [len(rows) for rows in probes])
         scores = roster.scores(
             self.embeddings[np.concatenate(probes)], roster.identities, self.rule
@@ -135,11 +186,11 @@ class _Simulation:
         own: Scores = scores[np.arange(len(whose)), whose]
         return own
 
-    def _enrolled(self, drawn: list[_Rows], samples: int) -> Roster:
-        """Return a gallery of the first samples of each identity, named by its place."""
+    def _enrolled(self, drawn: list[_Drawn], samples: int) -> Roster:
+        """Return a gallery of what is enrolled of each identity, named by its place."""
         roster = Roster(partial(NumpyGallery, self.embeddings.shape[1], self.metric), self.score)
         references = [Reference(key, str(key // samples)) for key in range(len(drawn) * samples)]
-        roster.enroll(references, self.embeddings[[i for own in drawn for i in own[:samples]]])
+        roster.enroll(references, self.embeddings[[i for own in drawn for i in own.enrolled]])
         if self.rule == "centroid":
             roster.keep_centroids()
         return roster

@@ -37,7 +37,9 @@ _PARAMETERS = (
     "by_likeness",
     "by_crowd",
     "by_spread",
+    "above_even",
 )
+_LIKE_WITH_LIKE = len(_PARAMETERS) - 1  # the last is fitted where two encoders are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class PosteriorModel:
     """A choice between nobody and, if somebody, every identity (a nested logit: McFadden, 1978).
 
     In a gallery with m samples an identity on average, an identity of score S weighs
-    exp(x), x = (slope + slope_by_samples · log m) · logit S, against the others. Somebody weighs
+    exp(x), x = (slope + slope_by_samples · log m) · logit S, against the others; across two
+    encoders above_even · log(1 + odds S) more, which counts beyond even odds. Somebody weighs
     (Σ exp x) ^ nesting against nobody's exp(unknown + by_samples · log m + by_likeness · likeness
     + by_crowd · mean + by_spread · variance), where mean and variance are those of the log odds
     that strangers reach in this gallery at best: they tell how crowded it is, whatever its size.
@@ -64,6 +67,7 @@ class PosteriorModel:
     by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
+    above_even: float = 0.0
 
     def covers(self, rule: Rule, identities: int, samples: float) -> bool:
         """Say whether this was fitted for that rule and that size of gallery."""
@@ -99,11 +103,12 @@ class PosteriorModel:
         """
         known = _Known(_logits(np.sort(everybody, axis=1)), likeness, samples, crowd)
         parameters = np.array([getattr(self, name) for name in _PARAMETERS])
-        slope, among = known.among(parameters)
+        among = known.among(parameters)
         odds = known.odds(parameters, among) + logit(prior_known)
         counts = [len(each) for each in listed]
         logits = _logits(np.fromiter(chain.from_iterable(listed), np.float64))
-        each = np.repeat(expit(odds), counts) * np.exp(slope * logits - np.repeat(among, counts))
+        weights = known.weights(parameters, logits)
+        each = np.repeat(expit(odds), counts) * np.exp(weights - np.repeat(among, counts))
         shares = iter(each.tolist())
         nobody = expit(-odds).tolist()
         return [[*islice(shares, count), none] for count, none in zip(counts, nobody, strict=True)]
@@ -167,10 +172,11 @@ class Strangers:
         return self._common + trust * (float(own.mean()) - self._common)
 
 
-def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
+def fit_posterior(trials: Iterable[Trials], rule: Rule, *, across: bool = False) -> PosteriorModel:
     """Return the model under which these trials are likeliest, known and unknown at even odds.
 
-    Simulate galleries of many sizes: the model covers those from the smallest to the largest.
+    `across` is for probes of another encoder than references. Simulate galleries of many sizes:
+    the model covers those from the smallest to the largest.
     """
     given = [
         (_Known(_logits(each.scores), each.likeness, each.samples, each.crowd), each.truth)
@@ -184,14 +190,14 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule) -> PosteriorModel:
         slopes: Scores = np.mean([slope for _, slope in told], axis=0)
         return float(np.mean([value for value, _ in told])), slopes
 
-    start = np.zeros(len(_PARAMETERS))
+    start = np.zeros(len(_PARAMETERS) if across else _LIKE_WITH_LIKE)
     start[_PARAMETERS.index("slope")] = start[_PARAMETERS.index("nesting")] = 1
     fitted = scipy.optimize.minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
         rule=rule,
         identities=(min(sizes), max(sizes)),
         samples=(min(samples), max(samples)),
-        **dict(zip(_PARAMETERS, fitted, strict=True)),
+        **dict(zip(_PARAMETERS, fitted, strict=False)),
     )
 
 
@@ -204,14 +210,22 @@ class _Known:
     samples: float
     crowd: Crowd
 
-    def among(self, parameters: Scores) -> tuple[float, Scores]:
-        """Return the slope of log odds, and the log of what all identities weigh (n,)."""
+    def weights(self, parameters: Scores, logits: Scores) -> Scores:
+        """Return the log of what identities of these log odds weigh, in the same shape."""
         slope = float(parameters[:2] @ self._of_slope())
-        return slope, np.logaddexp.reduce(slope * self.logits, axis=1)
+        above = float(parameters[_LIKE_WITH_LIKE:].sum())
+        weights: Scores = slope * logits
+        return weights + above * np.logaddexp(0, logits) if above else weights
+
+    def among(self, parameters: Scores) -> Scores:
+        """Return the log of what all identities weigh (n,)."""
+        among: Scores = np.logaddexp.reduce(self.weights(parameters, self.logits), axis=1)
+        return among
 
     def odds(self, parameters: Scores, among: Scores) -> Scores:
         """Return the log odds of somebody against nobody (n,)."""
-        nobody = (self._of_nobody() * parameters[3:]).sum(axis=1)  # each row as if it were alone
+        of_nobody = parameters[3:_LIKE_WITH_LIKE]
+        nobody = (self._of_nobody() * of_nobody).sum(axis=1)  # each row as if it were alone
         odds: Scores = parameters[2] * among - nobody
         return odds
 
@@ -221,16 +235,28 @@ class _Known:
         Known and unknown probes weigh the same, however many there are of each.
         """
         known = truth >= 0
-        slope, among = self.among(parameters)
+        weights = self.weights(parameters, self.logits)
+        among: Scores = np.logaddexp.reduce(weights, axis=1)
         odds = self.odds(parameters, among)
-        mean = (np.exp(slope * self.logits - among[:, None]) * self.logits).sum(axis=1)
-        right = self.logits[np.arange(len(truth)), truth]  # of nobody: any, and not counted
-        told = log_expit(np.where(known, odds, -odds)) + known * (slope * right - among)
+        itself = (np.arange(len(truth)), truth)  # of nobody: any, and not counted
+        told = log_expit(np.where(known, odds, -odds)) + known * (weights[itself] - among)
 
         counts = np.where(known, 2 * known.sum(), 2 * (~known).sum())
         by_odds = (known - expit(odds)) / counts
-        by_slope = (by_odds * parameters[2] * mean + known * (right - mean) / counts).sum()
-        slopes = [by_slope * self._of_slope(), [by_odds @ among], -by_odds @ self._of_nobody()]
+        shares = np.exp(weights - among[:, None])
+
+        def by_weight(each: Scores) -> float:
+            mean = (shares * each).sum(axis=1)
+            by_mean = by_odds * parameters[2] * mean
+            return float((by_mean + known * (each[itself] - mean) / counts).sum())
+
+        slopes = [
+            by_weight(self.logits) * self._of_slope(),
+            [by_odds @ among],
+            -by_odds @ self._of_nobody(),
+        ]
+        if len(parameters) > _LIKE_WITH_LIKE:
+            slopes.append([by_weight(np.logaddexp(0, self.logits))])
         return -float((told / counts).sum()), -np.concatenate(slopes)
 
     def _of_slope(self) -> Scores:

@@ -186,7 +186,11 @@ def _measuring(commands: Commands) -> None:
         statuses="exit status: 0, or 2 where it could not be measured",
     )
     evaluate.add_argument(
-        "source", metavar="FOLDER", type=Path, help="a folder for each identity, or a zip of that"
+        "source",
+        metavar="FOLDER",
+        type=Path,
+        help="a folder for each identity, or a zip of that; for a comparator of two encoders "
+        "folders a and b of such folders",
     )
     _comparator(evaluate)
     evaluate.add_argument("--gallery", help="gallery whose comparator is measured")

@@ -188,6 +188,7 @@ class PosteriorModel(_Card):
     by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
+    above_even: float = 0.0
 
 
 class GenuineScores(_Card):

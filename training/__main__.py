@@ -1,6 +1,5 @@
 """fit | evaluate | export | compare | pairs: the offline work, each a command."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,7 @@ from lightning_fabric import Fabric
 from rich.progress import Progress as Bar
 from rich.progress import track
 
-from evaluation.__main__ import write_report, write_whole
-from evaluation.engine import evaluate as measured
-from evaluation.figures import figures as figures_in
+from evaluation.__main__ import write_whole
 from models_store.bundle import open_bundle
 from models_store.manifest import Provenance, TrainingSource
 from training.audio_statistics import with_statistics
@@ -24,21 +21,16 @@ from training.datasets import open_collection
 from training.diarization import EVEN_ODDS, rttm, turns
 from training.diarization import diarize as spoken_in
 from training.embedding import embed_collection
+from training.evaluating import tell_of_samples, tell_of_sides
 from training.fit import BEST, CHECKPOINT, Epoch, fitted
 from training.fit import fit as train
 from training.labelled_bundle import export_labelled, provenance_of
-from training.measuring import embed_samples, untrained_figures, write_turned
 from training.pairs import Limits, draw_pairs, split_identities, write_pairs
 from training.pictures import side_by_side
 from training.precision import Converted, Weights
-from training.reading import read_captioned, read_evaluated, read_split, recipe_of
+from training.reading import read_captioned, read_split
 from training.recipe import Card, Recipe, WordsNetwork, read_recipe
-from training.retrieval import (
-    RetrievalWatch,
-    export_towers,
-    linear_map,
-    measure,
-)
+from training.retrieval import RetrievalWatch, export_towers, price_again
 from training.sampling import Rows
 from training.tasks import Task, labelled_task
 from training.terminal import console, print_figures, progress, shown, tell_of_bundle
@@ -125,7 +117,10 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="A folder of folders, a zip, a table, or the recipe's data."),
+        typer.Option(
+            help="A folder of folders, a zip, a table, or the recipe's data; of a bundle of two "
+            "encoders a folder `a` and a folder `b` of such folders."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Of the recipe's data: train or val.")] = "val",
     out: Annotated[
@@ -136,40 +131,15 @@ def evaluate(
     ] = None,
     seed: int = 0,
 ) -> None:
-    """Measure a bundle on labelled files: pairs, open set, one-shot, clustering."""
+    """Measure a bundle on labelled files: pairs, open set, one-shot, clustering.
+
+    Of two encoders: pairs and open set across the sides, retrieval, clusters of each side.
+    """
     comparator = open_bundle(bundle)
-    recipe = recipe_of(comparator)
-    if recipe and recipe.b:
-        things, learnt = (read_captioned(recipe, data, name) for name in (split, "train"))
-        found = (*measure(comparator, recipe, things, seed), *linear_map(recipe, learnt, things))
-        print_figures(comparator.title, found)
-        return
-    read = read_evaluated(comparator, data, split, pieces)
-    console.print(f"{len(read)} samples of {len(read.identities)} identities")
-    samples = embed_samples(comparator, read)
-    with progress() as told:
-        report = measured(samples, seed, told)
-    figures = (*figures_in(report), *untrained_figures(comparator, read, seed))
-    print_figures(comparator.title, figures)
-    for warning in report.about.warnings:
-        console.print(f"note: {warning}", markup=False)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        table = {
-            "bundle": comparator.title,
-            "digest": comparator.digest,
-            "figures": [figure.model_dump() for figure in figures],
-        }
-        write_whole(out / "figures.json", json.dumps(table, indent=1))
-        write_report(out, report)
-        np.savez(
-            out / "samples.npz",  # what the measurements in evaluation/ read
-            embeddings=samples.embedded.embeddings,
-            identities=np.array(samples.identities)[samples.embedded.labels],
-            groups=np.array(read.group_names)[read.groups],
-        )
-        write_turned(comparator, read, out / "turned.npz")
-        console.print(f"figures, report and embeddings: {out}")
+    if comparator.manifest.tied:
+        tell_of_samples(comparator, data, split, pieces, seed, out)
+    else:
+        tell_of_sides(comparator, data, split, seed, out)
 
 
 @app.command()
@@ -214,14 +184,21 @@ def export(
 @app.command()
 def recalibrate(
     recipe_file: RecipeFile,
-    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle of one encoder.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
     data: Data = None,
 ) -> None:
-    """Write a bundle anew from its encoder: all else is measured again, as the recipe says."""
+    """Write a bundle anew from its encoder: all else is measured again, as the recipe says.
+
+    Of two encoders only what scores are worth in galleries is; everything else stays.
+    """
     recipe, comparator = read_recipe(recipe_file), open_bundle(bundle)
-    if recipe.b is not None or recipe.data.pairs is not None:
-        raise typer.BadParameter("expected a recipe of one encoder and labelled samples")
+    if recipe.b is not None:
+        things = read_captioned(recipe, data, "calibration")
+        tell_of_bundle(price_again(comparator, bundle, recipe, things, out), out)
+        return
+    if recipe.data.pairs is not None:
+        raise typer.BadParameter("expected a recipe of labelled samples")
     if comparator.manifest.encoders["a"].input != recipe.input:
         raise typer.BadParameter(f"{comparator.title} prepares samples otherwise than the recipe")
     encoder = Converted(onnx.load(bundle / comparator.manifest.encoders["a"].file))

@@ -20,6 +20,7 @@ from training.recipe import Columns
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm")
 SOUNDS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+TEXTS = (".txt",)
 TABLES = (".tsv", ".csv")
 
 IDENTITIES = ("identity", "label", "speaker")
@@ -128,8 +129,10 @@ class Collection:
         )
 
 
-def open_collection(path: Path) -> Collection:
+def open_collection(path: Path, endings: tuple[str, ...] = (*PICTURES, *SOUNDS)) -> Collection:
     """Return the pictures and sounds below a folder, or in a zip, in the order of their paths.
+
+    Or rather the files of these `endings`.
 
     Of a `.tsv` or `.csv`, the files that it lists, as `read_table` has it.
 
@@ -143,9 +146,9 @@ def open_collection(path: Path) -> Collection:
         return read_table(path)
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-        return Collection(_labelled(names), lambda name: (path / name).read_bytes())
+        return Collection(_labelled(names, endings), lambda name: (path / name).read_bytes())
     archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
-    return Collection(_labelled(archive.namelist()), archive.read)
+    return Collection(_labelled(archive.namelist(), endings), archive.read)
 
 
 def read_table(path: Path, columns: Columns = Columns(), group: str = "") -> Collection:  # noqa: B008 - frozen
@@ -218,10 +221,8 @@ def _unzipped(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def _labelled(names: list[str]) -> tuple[LabelledFile, ...]:
-    paths = sorted(
-        PurePosixPath(name) for name in names if name.lower().endswith((*PICTURES, *SOUNDS))
-    )
+def _labelled(names: list[str], endings: tuple[str, ...]) -> tuple[LabelledFile, ...]:
+    paths = sorted(PurePosixPath(name) for name in names if name.lower().endswith(endings))
     tops = {path.parts[0] for path in paths}
     wrapped = len(tops) == 1 and all(len(path.parts) > 2 for path in paths)
     files = []

@@ -32,7 +32,7 @@ def embed_samples(comparator: Comparator, read: LabelledSamples) -> Samples:
         as_served(
             comparator.manifest,
             comparator.digest,
-            comparator.cohort,
+            comparator.cohorts,
             comparator.cohort_groups,
         ),
         # A folder of folders without folders around them has a group for each identity.
@@ -40,12 +40,12 @@ def embed_samples(comparator: Comparator, read: LabelledSamples) -> Samples:
         drawers=read.drawers if len(np.unique(read.drawers)) > 1 else None,
         names=[f"{i} {drawer}" for i, drawer in zip(identities, read.drawers, strict=True)],
         title=comparator.title,
-        picture=(lambda row: _png(read.inputs[row][0])) if is_image else (lambda _: None),
+        picture=(lambda row: picture_of(read.inputs[row][0])) if is_image else (lambda _: None),
     )
 
 
-def _png(pixels: npt.NDArray[np.float32]) -> bytes:
-    """Return what an encoder is given (c, h, w) as a picture."""
+def picture_of(pixels: npt.NDArray[np.float32]) -> bytes:
+    """Return what an encoder is given (c, h, w) as a picture, PNG."""
     low, high = float(pixels.min()), float(pixels.max())
     grey = (255 * (pixels - low) / max(high - low, 1e-6)).round().astype(np.uint8)
     shown = io.BytesIO()

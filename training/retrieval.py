@@ -8,18 +8,21 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from evaluation.__main__ import write_whole
 from evaluation.calibration import score_of
 from evaluation.two_sided import (
     TwoSided,
     calibrate_two_sided,
+    of_direction,
     open_set,
     recall,
     recalls,
     strangers,
 )
 from index.gallery import Embeddings
+from models_store.bundle import open_bundle
 from models_store.comparator import Comparator
-from models_store.manifest import Metric, Provenance
+from models_store.manifest import MANIFEST_NAME, Metric, Provenance
 from models_store.preparation import preparation
 from models_store.sample import Sample, SampleLimits
 from training.captions import Captioned, Row, read_captions
@@ -143,22 +146,45 @@ def export_towers(
     )
 
 
+def price_again(
+    comparator: Comparator, bundle: Path, recipe: Recipe, held_out: Captioned, out: Path
+) -> Comparator:
+    """Write a bundle of two encoders with its calibration measured again, by its own head.
+
+    All files but the manifest stay as they are, byte by byte.
+    """
+    samples = _as_served(comparator, recipe, held_out)
+    manifest = comparator.manifest.model_copy(
+        update={
+            "calibration": of_direction(samples, "a", recipe.seed),
+            "calibration_b": of_direction(samples, "b", recipe.seed),
+        }
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for name in manifest.files:
+        (out / name).write_bytes((bundle / name).read_bytes())
+    write_whole(out / MANIFEST_NAME, manifest.model_dump_json(indent=1))
+    return open_bundle(out)
+
+
 def measure(comparator: Comparator, recipe: Recipe, things: Captioned, seed: int) -> list[Metric]:
     """Return how well each side of a bundle, as it is served, finds the other."""
     _, asked = two_sided(recipe)
+    return list(recalls(_as_served(comparator, recipe, things), seed, asked.sentences))
 
+
+def _as_served(comparator: Comparator, recipe: Recipe, things: Captioned) -> TwoSided:
     def embed_texts(texts: list[str]) -> Embeddings:
         given = [comparator.prepare(Sample(text.encode(), "text"), "a") for text in texts]
         return comparator.embed(given, "a")
 
-    samples = embed_both(
+    return embed_both(
         recipe,
         things,
         embed_texts,
         lambda pictures: comparator.embed(pictures, "b"),
         comparator.score,
     )
-    return list(recalls(samples, seed, asked.sentences))
 
 
 def linear_map(recipe: Recipe, learnt: Captioned, held_out: Captioned) -> Iterator[Metric]:

@@ -130,6 +130,7 @@ def evaluate(
     archive: BinaryIO | None = None,
     identities: Iterable[str] | None = None,
     groups: Iterable[str] | None = None,
+    sides: Iterable[Side] | None = None,
     comparator: str | None = None,
     gallery: str | None = None,
     apply: bool = False,
@@ -138,11 +139,14 @@ def evaluate(
 ) -> Call[answers.EvaluateAnswer]:
     """Measure a comparator on labelled samples, or on an open zip of a folder for each identity.
 
-    With `apply` the gallery is judged by these identities from now on.
+    Of a comparator of two encoders `sides` tell which of them embeds each sample; in a zip folders
+    `a` and `b` around the others do. With `apply` the gallery is judged by these identities from
+    now on.
     """
     said = {
         "identities": None if identities is None else list(identities),
         "groups": None if groups is None else list(groups),
+        "sides": None if sides is None else list(sides),
         "comparator": comparator,
         "gallery": gallery,
     }

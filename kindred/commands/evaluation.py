@@ -59,6 +59,8 @@ def _show(answer: EvaluateAnswer) -> None:
     say_table(("figure", "value", "95 % interval", "counted"), rows)
     for warning in answer.warnings:
         say(f"{coloured('!', 'yellow')} {warning}")
+    for section, reason in answer.report.get("absent", {}).items():
+        say(f"no {section.replace('_', ' ')}: {reason}")
     for failure in answer.failures:
         say(f"{coloured('✗', 'red')} file {failure.index}: {failure.problem.detail}")
     if answer.applied is not None:
@@ -83,9 +85,13 @@ def _main_figures(report: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "area under the ROC of pairs", pairs["auc"]
     for point in pairs["operating_points"]:
         yield f"same pairs missed at FMR {point['fmr']:g}", point["fnmr"]
+    for row in (report.get("retrieval") or {"rows": ()})["rows"]:
+        if row["found"]["value"] is not None:
+            among = f"among {row['identities']}, references {row['references']}"
+            yield f"found in the first {row['rank']}{_asked_by(row)}, {among}", row["found"]
     for row in report["open_set"]["rows"]:
         if row["decision"] == "served" and row["samples"] == 1 and row["asked"] == ASKED_FPIR:
-            gallery = f"N = {row['identities']}, {row['strangers']}"
+            gallery = f"N = {row['identities']}{_asked_by(row)}, {row['strangers']}"
             yield f"strangers named of {ASKED_FPIR:g} asked, {gallery}", row["fpir"]
             yield f"enrolled missed then, {gallery}", row["fnir"]
     for row in report["recognition"]["accuracy"]:
@@ -97,4 +103,13 @@ def _main_figures(report: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{row['ways']}-way {row['shots']}-shot, {among}", row["right"]
     for row in report["clustering"]:
         if row["method"] == "linkage":
-            yield f"clusters agree (ARI), cut from {row['cut_from']}", row["agreement"]["ari"]
+            side = f", side {row['side']}" if row.get("side") else ""
+            yield (
+                f"clusters agree (ARI){side}, cut from {row['cut_from']}",
+                row["agreement"]["ari"],
+            )
+
+
+def _asked_by(row: Mapping[str, Any]) -> str:
+    """Return which of two encoders' sides asked, if there are two."""
+    return f", asked by side {row['probes']}" if row.get("probes") else ""

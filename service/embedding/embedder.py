@@ -38,6 +38,21 @@ class EmbeddedSamples:
     failures: dict[int, Exception]
     timings: Timings
 
+    @classmethod
+    def joined(
+        cls, parts: Sequence["EmbeddedSamples"], starts: Sequence[int]
+    ) -> "EmbeddedSamples":
+        """Return parts as one, of which each one's samples begin at a place."""
+        if len(parts) == 1:
+            return parts[0]
+        placed = list(zip(starts, parts, strict=True))
+        return cls(
+            [start + i for start, part in placed for i in part.indices],
+            np.concatenate([part.embeddings for part in parts]),
+            {start + i: why for start, part in placed for i, why in part.failures.items()},
+            {stage: took for part in parts for stage, took in part.timings.items()},
+        )
+
     def without(self, refused: Mapping[int, Exception]) -> "EmbeddedSamples":
         """Return the same without the samples of these indices, for these reasons."""
         kept = [row for row, index in enumerate(self.indices) if index not in refused]
@@ -122,10 +137,12 @@ class Embedder:
             indices, embeddings.reshape(-1, comparator.manifest.dimension), failures, timings
         )
 
-    async def pictures(self, comparator: Comparator, given: Sequence[Given]) -> dict[int, bytes]:
-        """Return a thumbnail of each sample that is an image, as PNG, by its place."""
+    async def pictures(
+        self, comparator: Comparator, side: Side, given: Sequence[Given]
+    ) -> dict[int, bytes]:
+        """Return a thumbnail of each sample that is an image of a side, as PNG, by its place."""
         samples = {i: one for i, one in enumerate(given) if isinstance(one, Sample)}
-        found = await self._decoders.pictures(comparator, list(samples.values()))
+        found = await self._decoders.pictures(comparator, side, list(samples.values()))
         pairs = zip(samples, found, strict=True)
         return {i: picture for i, picture in pairs if picture is not None}
 

@@ -277,12 +277,16 @@ class CohortFields(RequestFields):
 
 
 class EvaluateFields(RequestFields):
-    """Fields of `POST /evaluate`: whose each file is, and what is measured by."""
+    """Fields of `POST /evaluate`: whose each file is, and what is measured by.
 
-    lists = frozenset({"identities", "groups"})
+    `sides` are for a comparator of two encoders: by which of them each file is embedded.
+    """
+
+    lists = frozenset({"identities", "groups", "sides"})
 
     identities: Names | None = None
     groups: Names | None = None
+    sides: list[Literal["a", "b"]] | None = None
     comparator: str | None = None
     gallery: GalleryName | None = None
     apply: bool = False

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 
 from fastapi import APIRouter, Request, Response
@@ -46,8 +47,9 @@ async def evaluate(request: Request, parts: Served, caller: Asking) -> Response:
         asked = fields.EvaluateFields.of(upload)
         if asked.apply:
             demand(caller, Role.ADMINISTER, "to apply")
+        two_sided = parts.evaluator.is_two_sided(asked.comparator, asked.gallery)
         samples, labels = await asyncio.to_thread(
-            read_labelled, upload, asked, parts.evaluation_uploads
+            partial(read_labelled, upload, asked, parts.evaluation_uploads, two_sided=two_sided)
         )
         found = await while_there(
             request,

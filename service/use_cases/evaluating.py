@@ -5,14 +5,14 @@ import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from models_store import Comparator, Given
+from models_store import Comparator, Given, Side
 from models_store.comparator import Array
 from service.children.evaluation_runs import EvaluationRuns
 from service.embedding.batching import Overloaded
@@ -105,22 +105,29 @@ class Evaluator:
         """Measure a comparator on labelled samples, which are let go as they are embedded.
 
         With a gallery it is that one's, and samples enrolled in it are told; with `apply` it is
-        judged by these identities from now on. Raises as `EvaluationRuns.run` does, the first
+        judged by these identities from now on. Of two encoders each sample is embedded by that of
+        its label's side. Raises as `EvaluationRuns.run` does, the first
         failure if no sample can be used, or InvalidParameter.
         """
         model, replica = self._judged(comparator, gallery)
         if apply and replica is None:
             raise InvalidParameter("apply", "expected a gallery to apply the evaluation to")
+        if apply and not model.manifest.tied:
+            raise InvalidParameter(
+                "apply",
+                "expected a comparator of one encoder: give strangers of the side that asks to "
+                "POST /galleries/{gallery}/cohort",
+            )
         if apply:
             self._recogniser.galleries.demand_writable()
         arrived = perf_counter()
         async with self.runs.turn() as folder:
             started = perf_counter()
-            usable = await self._embed(model, samples)
+            usable = await self._embed(model, samples, labels)
             embeddings = np.stack(usable.embeddings)
             owners = [labels[row] for row in usable.rows]
             embedded = perf_counter()
-            seen = await self._seen(replica, embeddings)
+            seen = await self._seen(replica, embeddings, owners)
             request = {
                 "bundle": str(self._bundles / model.manifest.name / model.manifest.version),
                 "title": f"{gallery}: {model.title}" if gallery else model.title,
@@ -129,7 +136,16 @@ class Evaluator:
                 "warnings": _warnings(len(owners), len(usable.failures), len(seen)),
             }
             pictures = [usable.pictures.get(row) for row in usable.rows]
-            await self._in_thread(lambda: _write(folder, request, embeddings, owners, pictures))
+            await self._in_thread(
+                lambda: _write(
+                    folder,
+                    request,
+                    embeddings,
+                    owners,
+                    pictures,
+                    two_sided=not model.manifest.tied,
+                )
+            )
             await self.runs.run(folder)
             report, page, calibration = await self._in_thread(lambda: _read(folder))
             evaluated = perf_counter()
@@ -164,42 +180,57 @@ class Evaluator:
             model = replica.comparator
             if comparator and self._recogniser.comparator(comparator) is not model:
                 raise InvalidParameter("comparator", "expected that of the gallery, or none")
-        if not model.manifest.tied:
-            raise InvalidParameter(
-                "comparator", "expected one that compares like with like, by one encoder"
-            )
         return model, replica
 
-    async def _embed(self, model: Comparator, samples: list[Given]) -> _Usable:
+    def is_two_sided(self, comparator: str | None, gallery: str | None) -> bool:
+        """Whether the comparator that would be measured has an encoder for each side."""
+        return not self._judged(comparator, gallery)[0].manifest.tied
+
+    async def _embed(
+        self, model: Comparator, samples: list[Given], labels: Sequence[Label]
+    ) -> _Usable:
         """Embed slice by slice, each of which takes its place in the queue anew."""
         usable = _Usable()
         done = 0
         while samples:
             given = samples[:SLICE]
             del samples[:SLICE]
-            embedded = await self._embed_slice(model, given)
-            pictures = await self._embedder.pictures(model, given)
-            usable.rows.extend(done + i for i in embedded.indices)
-            usable.embeddings.extend(embedded.embeddings)
-            usable.failures.update((done + i, why) for i, why in embedded.failures.items())
-            usable.pictures.update((done + i, picture) for i, picture in pictures.items())
+            found: dict[int, Array] = {}
+            for side, some in _by_side(given, labels[done : done + len(given)]).items():
+                places = [done + i for i in some]
+                asked = list(some.values())
+                embedded = await self._embed_slice(model, side, asked)
+                pictures = await self._embedder.pictures(model, side, asked)
+                for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True):
+                    found[places[i]] = embedding
+                usable.failures.update((places[i], why) for i, why in embedded.failures.items())
+                usable.pictures.update((places[i], picture) for i, picture in pictures.items())
+            usable.rows.extend(sorted(found))
+            usable.embeddings.extend(found[place] for place in sorted(found))
             done += len(given)
         if not usable.rows:
             raise usable.failures[min(usable.failures)]
         return usable
 
-    async def _embed_slice(self, model: Comparator, given: Sequence[Given]) -> EmbeddedSamples:
+    async def _embed_slice(
+        self, model: Comparator, side: Side, given: Sequence[Given]
+    ) -> EmbeddedSamples:
         while True:
             try:
-                return await self._embedder.embed(model, "a", given)
+                return await self._embedder.embed(model, side, given)
             except Overloaded:
                 await asyncio.sleep(PATIENCE)
 
-    async def _seen(self, replica: Replica | None, embeddings: Array) -> list[Seen]:
+    async def _seen(
+        self, replica: Replica | None, embeddings: Array, labels: Sequence[Label]
+    ) -> list[Seen]:
         if replica is None:
             return []
         index, comparator = replica.index, replica.comparator
-        return await self._in_thread(lambda: seen_in(index, comparator, embeddings))
+        tied, side = comparator.manifest.tied, replica.state.settings.references
+        rows = [row for row, label in enumerate(labels) if tied or label.side == side]
+        found = await self._in_thread(lambda: seen_in(index, comparator, embeddings[rows], side))
+        return [replace(each, row=rows[each.row]) for each in found]
 
     async def _apply(
         self,
@@ -229,6 +260,14 @@ class Evaluator:
         return await asyncio.get_running_loop().run_in_executor(self._workers, function)
 
 
+def _by_side(given: Sequence[Given], labels: Sequence[Label]) -> dict[Side, dict[int, Given]]:
+    """Return the samples of each side that has any, by their place."""
+    found: dict[Side, dict[int, Given]] = {}
+    for place, (one, label) in enumerate(zip(given, labels, strict=True)):
+        found.setdefault(label.side, {})[place] = one
+    return found
+
+
 def _warnings(usable: int, failed: int, seen: int) -> list[str]:
     """Return what whoever reads the report must know of the samples that it is about."""
     warnings = []
@@ -248,16 +287,20 @@ def _write(
     embeddings: Array,
     labels: Sequence[Label],
     pictures: Sequence[bytes | None],
+    *,
+    two_sided: bool,
 ) -> None:
     """Write what `python -m evaluation` reads of these samples, row by row."""
     groups = [label.group for label in labels]
-    grouped = {} if None in groups else {"groups": np.array(groups)}
+    columns = {} if None in groups else {"groups": np.array(groups)}
+    if two_sided:
+        columns["sides"] = np.array([label.side for label in labels])
     np.savez(
         folder / "samples.npz",
         embeddings=embeddings,
         identities=np.array([label.identity for label in labels]),
         names=np.array([label.name for label in labels]),
-        **grouped,  # type: ignore[arg-type]  # numpy's signature has a flag beside the arrays
+        **columns,  # type: ignore[arg-type]  # numpy's signature has a flag beside the arrays
     )
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "pictures").mkdir()

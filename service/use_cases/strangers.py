@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from index import Identifier, distances
-from models_store import Comparator
+from models_store import Comparator, Side
 from models_store.comparator import Array
 from service.requests.labelled import Label
 
@@ -54,13 +54,18 @@ class Strangers:
     look_alikes: list[Known]
 
 
-def seen_in(index: Identifier, comparator: Comparator, embeddings: Array) -> list[Seen]:
-    """Return which embeddings (n, d) are of samples that are enrolled already."""
+def seen_in(
+    index: Identifier, comparator: Comparator, embeddings: Array, side: Side = "a"
+) -> list[Seen]:
+    """Return which embeddings (n, d) are of samples that are enrolled already.
+
+    `side` is the one that embeds what is enrolled, where there are two encoders.
+    """
     references, enrolled = index.enrolled()
     if not references:
         return []
     seen: list[Seen] = []
-    same = _same(comparator)
+    same = _same(comparator, side)
     for start in range(0, len(embeddings), _ROWS):
         far = distances(
             embeddings[start : start + _ROWS], enrolled, comparator.manifest.distance
@@ -139,9 +144,9 @@ def _thresholds(index: Identifier, embeddings: Array, target_fpir: float) -> tup
     return np.inf if known[-1] is None else known[-1], beyond
 
 
-def _same(comparator: Comparator) -> float:
-    """Return the distance up to which two embeddings are of one sample."""
-    some = comparator.cohort[:200]
+def _same(comparator: Comparator, side: Side) -> float:
+    """Return the distance up to which two embeddings of a side are of one sample."""
+    some = comparator.cohorts[side][:200]
     far = distances(some, some, comparator.manifest.distance)
     apart = far[np.triu_indices(len(some), 1)]
     return max(ALIKE * float(np.median(apart)), 1e-6) if len(apart) else 1e-6

@@ -1,5 +1,7 @@
 """Embeddings that tests can reason about: on a circle, without error, around random centres."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import expit
 
@@ -34,15 +36,27 @@ def noise(identities, samples, spread=0.5, seed=0):
     return Embedded(points, labels, labels % 2, drawers, "cosine", lambda d: 1 - d / 2)
 
 
+def two_sides(identities, of_a=2, of_b=3, spread=0.5, seed=0):
+    """Samples of two encoders around random centres: `of_a` and `of_b` of each, all of a first."""
+    both = noise(identities, of_a + of_b, spread, seed)
+    of_b = np.arange(len(both.labels)) % (of_a + of_b) >= of_a
+    order = np.argsort(of_b, kind="stable")
+    return replace(both.only(order), of_b=of_b[order])
+
+
 def named(embedded, *, grouped=True, cohort=None, score=lambda d: expit(4 - 12 * d), **kwargs):
     """The same as samples with names: identity i is `p<i>`."""
     outside = np.empty((0, embedded.embeddings.shape[1]), np.float32) if cohort is None else cohort
     served = Served("test@1", embedded.metric, score, outside, digest="0" * 64)
+    sides = None if embedded.of_b is None else np.where(embedded.of_b, "b", "a")
+    if sides is not None:
+        served = replace(served, of_b=served)
     return labelled(
         embedded.embeddings,
         [f"p{label:03}" for label in embedded.labels],
         served,
         groups=[f"g{group}" for group in embedded.groups] if grouped else None,
         drawers=embedded.drawers,
+        sides=sides,
         **kwargs,
     )

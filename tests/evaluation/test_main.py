@@ -10,7 +10,8 @@ import pytest
 from evaluation.report import Report
 from models_store.manifest import Calibration
 from tests.bundles import make_bundle
-from tests.evaluation.embedded import noise
+from tests.evaluation.embedded import noise, two_sides
+from tests.two_sided_bundles import make_two_sided_bundle
 
 ROOT = Path(__file__).parents[2]
 HEAD = {"bundle": None, "metric": "cosine", "head": {"weight": 12, "bias": 4}}
@@ -103,6 +104,8 @@ def test_neither_torch_nor_onnxruntime_is_loaded(tmp_path):
         ({"bundle": "/nowhere"}, {}, "the folder cannot be read"),
         (HEAD, {"identities": np.array(["a"])}, "expected 48 strings as `identities`"),
         (HEAD, {"groups": np.arange(48)}, "expected 48 strings as `groups`"),
+        (HEAD, {"sides": np.array(["a"] * 47 + ["c"])}, "expected `sides` of a and b, got c"),
+        (HEAD, {"sides": np.array(["a"] * 48)}, "got none of side b"),
         (HEAD, {"embeddings": np.full((48, 8), np.nan, np.float32)}, "NaN"),
         (HEAD, {"embeddings": np.ones((48, 8), np.float32)}, "norms of 1"),
         (HEAD, {"embeddings": np.ones(48, np.float32)}, "embeddings (n, d)"),
@@ -119,6 +122,40 @@ def test_what_cannot_be_evaluated_says_in_its_last_line_what_was_expected(
     with pytest.raises(NotEvaluable) as raised:
         read_samples(folder, read_request(folder))
     assert detail in str(raised.value)
+
+
+def test_a_bundle_of_two_encoders_wants_sides_and_one_of_one_encoder_none(tmp_path):
+    from evaluation.samples import NotEvaluable, read_request, read_samples
+
+    two, one = make_two_sided_bundle(tmp_path, dimension=8), make_bundle(tmp_path)
+    sides = np.array(["a", "b"] * 24)
+    for bundle, arrays, told in (
+        (two, {}, "signs@1 has two encoders: expected `sides` of a and b"),
+        (one, {"sides": sides}, "tiny@1 has one encoder: expected no `sides`"),
+    ):
+        folder = fill(tmp_path / "x", noise(12, 4), {"bundle": str(bundle)}, **arrays)
+
+        with pytest.raises(NotEvaluable, match=told):
+            read_samples(folder, read_request(folder))
+
+
+@pytest.mark.slow
+def test_a_bundle_of_two_encoders_is_evaluated_as_it_is_served_in_each_direction(tmp_path):
+    bundle = make_two_sided_bundle(tmp_path, dimension=8)
+    embedded = two_sides(40)
+    sides = np.where(embedded.of_b, "b", "a")
+    request = {"bundle": str(bundle), "calibrate": True}
+
+    done = run(fill(tmp_path / "x", embedded, request, sides=sides))
+
+    assert done.returncode == 0, done.stderr
+    report = Report.model_validate_json((tmp_path / "x" / "report.json").read_bytes())
+    served = {row.probes for row in report.open_set.rows if row.strangers == "as-served"}
+    assert served == {"a", "b"}
+    cuts = {row.side: row.cut for row in report.clustering if row.cut_from == "bundle"}
+    assert cuts == {"a": 0.99, "b": 0.6}
+    assert "not calibrated: " in report.about.warnings[-1]
+    assert not (tmp_path / "x" / "calibration.json").exists()
 
 
 def test_an_empty_folder_ends_with_status_two_and_one_line(tmp_path):

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluation.open_set import draw_trial
 from evaluation.open_set_figures import measure_open_set
-from tests.evaluation.embedded import named, noise, perfect
+from tests.evaluation.embedded import named, noise, perfect, two_sides
 
 
 def rows_of(findings, **wanted):
@@ -127,3 +129,55 @@ def test_the_comparators_own_cohort_comes_first_where_there_is_one():
 
     assert found.open_set.rows[0].strangers == "as-served"
     assert "as-served" in found.setting
+
+
+@pytest.mark.parametrize("probes", ["a", "b"])
+def test_of_two_encoders_one_side_is_enrolled_and_the_other_asks(probes):
+    embedded = two_sides(80, 3, 4)
+
+    trial = draw_trial(embedded, 12, "like-cohort", np.random.default_rng(0), 2, probes=probes)
+
+    asks = probes == "b"
+    assert (embedded.of_b[trial.references] != asks).all()
+    for rows in (trial.mated, trial.strangers, trial.cohort):
+        assert (embedded.of_b[rows] == asks).all()
+    enrolled, unknown, cohort = (
+        set(embedded.labels[rows]) for rows in (trial.references, trial.strangers, trial.cohort)
+    )
+    assert set(embedded.labels[trial.mated]) == enrolled
+    assert enrolled.isdisjoint(unknown | cohort)
+    assert unknown.isdisjoint(cohort)
+    assert len(trial.references) == 12 * 2
+    assert not trial.own_trials
+
+
+def test_who_has_nothing_of_the_asking_side_takes_no_part():
+    embedded = two_sides(80)
+    without = embedded.only(embedded.of_b | (embedded.labels < 60))
+
+    trial = draw_trial(without, 12, "like-cohort", np.random.default_rng(0), probes="a")
+
+    for rows in (trial.references, trial.strangers, trial.cohort):
+        assert without.labels[rows].max() < 60
+    assert len(trial.cohort) == 20
+
+
+def test_of_two_encoders_strangers_are_named_as_often_as_asked_in_either_direction():
+    findings = measured(two_sides(200, spread=1.0), grouped=False, sizes=(50,))
+
+    for probes in "ab":
+        (row,) = rows_of(findings, probes=probes, decision="served", asked=0.05, samples=1)
+        low, high = row.fpir.interval
+        assert low <= 0.05 <= high
+        assert row.fnir.value > 0
+
+
+def test_each_side_is_judged_by_strangers_of_its_own():
+    embedded = two_sides(60)
+    samples = named(embedded, grouped=False, cohort=two_sides(40, seed=1).embeddings[:40])
+    only_b = replace(samples, served=replace(samples.served, cohort=samples.served.cohort[:0]))
+
+    findings = measure_open_set(only_b, None, 0, sizes=(20,))
+
+    asked = {row.probes for row in rows_of(findings, strangers="as-served")}
+    assert asked == {"b"}

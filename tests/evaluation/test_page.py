@@ -9,7 +9,7 @@ from PIL import Image
 from evaluation.engine import evaluate
 from evaluation.page import page
 from evaluation.samples import Served, labelled
-from tests.evaluation.embedded import noise, perfect
+from tests.evaluation.embedded import named, noise, perfect, two_sides
 
 HOSTILE = '<script>alert("x")</script>$\\frac{&\x00\x1b\u202e}'
 VOID = {"meta", "br", "img"}
@@ -110,3 +110,21 @@ def test_too_few_to_say_is_shown_as_that():
 
     assert written.count("too few to say") > 10
     assert "3 identities" in written
+
+
+def test_the_page_of_two_encoders_tells_of_both_directions_and_of_what_is_absent():
+    report = evaluate(named(two_sides(60, 2, 3)))
+    written = page(report)
+    read = Reader(written)
+    ids = re.findall(r'\bid="([^"]+)"', written)
+
+    assert not read.open
+    assert len(ids) == len(set(ids))
+    for words in ("Retrieval", "asked by side a", "asked by side b", "linkage, side b"):
+        assert any(words in each for each in read.words), words
+    for reason in report.absent.values():
+        assert any(reason in each for each in read.words)
+
+
+def test_the_page_of_one_encoder_has_no_retrieval(written):
+    assert not any("Retrieval" in each for each in Reader(written).words)

@@ -10,7 +10,7 @@ from sklearn.metrics import det_curve, roc_auc_score
 from evaluation.pair_counts import CELLS, PairCounts, PairScan
 from evaluation.pairs import Embedded
 from index.gallery import distances
-from tests.evaluation.embedded import noise
+from tests.evaluation.embedded import noise, two_sides
 
 GRADES = st.lists(st.integers(1, 19), min_size=1, max_size=60)
 
@@ -161,3 +161,16 @@ def test_pairs_in_blocks_are_the_pairs_of_the_whole(monkeypatch):
     assert np.array_equal(found.scores, whole.scores)
     assert np.array_equal(found.impostor, whole.impostor)
     assert np.array_equal(found.genuine, whole.genuine)
+
+
+def test_of_two_encoders_each_pair_across_is_counted_once():
+    embedded = two_sides(30, 2, 3)
+    a, b = (embedded.embeddings[embedded.of_b == side] for side in (False, True))
+
+    found = PairScan(embedded).count()
+
+    same = embedded.labels[~embedded.of_b][:, None] == embedded.labels[embedded.of_b]
+    scores = 1 - (1 - a.astype(float) @ b.T.astype(float)) / 2
+    order = roc_auc_score(same.ravel(), scores.ravel())
+    assert (found.genuine_pairs, found.impostor_pairs) == (int(same.sum()), int((~same).sum()))
+    assert found.area_under_curve() == pytest.approx(order, abs=1e-6)

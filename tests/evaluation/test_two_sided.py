@@ -101,8 +101,16 @@ def test_each_direction_is_calibrated_by_its_own():
 
     assert sorted(calibrated.choices.genuine.by_samples) == [1, 2, 3]  # pictures enrolled
     assert sorted(calibrated.choices_b.genuine.by_samples) == [1, 2]  # texts enrolled
-    assert calibrated.choices.posterior is None
+    assert calibrated.choices.posterior.samples == (1, 3)
+    assert calibrated.choices_b.posterior.samples == (1, 2)
     assert calibrated.operating_points[0].fmr == 0.1
+
+
+def test_too_few_identities_have_no_posterior():
+    calibrated = calibrate_two_sided(two_sides(n=19), 0)
+
+    assert calibrated.choices.posterior is None
+    assert calibrated.choices.genuine is not None
 
 
 def test_more_references_never_lower_what_their_identity_scores():

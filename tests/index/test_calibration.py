@@ -97,3 +97,72 @@ def test_further_identities_make_galleries_larger_than_the_held_out_ones_allow()
     )
 
     assert model.identities == (1, 67)
+
+
+def apart(rng: np.random.Generator, identities: int, samples: int) -> tuple[np.ndarray, ...]:
+    """Return samples of the same identities by two encoders, whose sides lie apart."""
+    both = world(rng, identities, 2 * samples)
+    asked = both[:, samples:] + 0.2 * np.eye(12, dtype=np.float32)[0]
+    asked /= np.linalg.norm(asked, axis=-1, keepdims=True)
+    return both[:, :samples], asked
+
+
+def test_posteriors_across_two_encoders_are_met_by_identities_not_seen():
+    rng = np.random.default_rng(5)
+    names = [str(i) for i in range(150) for _ in range(3)]
+    references, probes = (each.reshape(-1, 12) for each in apart(rng, 150, 3))
+    model, genuine = calibrate(
+        *(references, names, head), metric="cosine", probes=(probes, names), galleries=60
+    )
+    strangers = apart(rng, 100, 1)[1][:, 0]
+
+    stated, right = [], []
+    for _ in range(20):
+        enrolled, asking = apart(rng, 40, 2)
+        identifier = Identifier(
+            *(lambda: FaissGallery(12, "cosine"), head, strangers),
+            posterior=model,
+            genuine=genuine,
+            own_trials=False,
+        )
+        owners = [Reference(i, str(i // 2)) for i in range(80)]
+        identifier.enroll(owners, enrolled.reshape(-1, 12))
+        unknown = apart(rng, 40, 1)[1][:, 0]
+        for i, found in enumerate(
+            identifier.identify(np.concatenate([asking[:, 0], unknown]), top=1, k=1)
+        ):
+            stated.append(found.posterior)
+            right.append(found.candidates[0].identity == str(i))
+
+    stated, right = np.array(stated), np.array(right)
+    bins = np.digitize(stated, [0.2, 0.4, 0.6, 0.8])
+    gaps = [abs((stated - right)[bins == b].sum()) for b in range(5)]
+    assert sum(gaps) / len(stated) < 0.05
+    assert right[stated >= 0.9].mean() > 0.85
+
+
+def test_who_is_never_asked_by_the_other_encoder_takes_no_part():
+    references, probes = apart(np.random.default_rng(0), 30, 2)
+    names = [str(i) for i in range(30) for _ in range(2)]
+
+    with pytest.raises(ValueError, match="at least 20 identities"):
+        calibrate(
+            *(references.reshape(-1, 12), names, head),
+            metric="cosine",
+            probes=(probes[:15].reshape(-1, 12), names[:30]),
+        )
+
+
+def test_by_another_encoder_one_sample_of_each_is_enough():
+    references, probes = apart(np.random.default_rng(0), 30, 1)
+    names = [str(i) for i in range(30)]
+
+    model, genuine = calibrate(
+        *(references[:, 0], names, head),
+        metric="cosine",
+        probes=(probes[:, 0], names),
+        galleries=20,
+    )
+
+    assert model.samples == (1, 1)
+    assert list(genuine.by_samples) == [1]

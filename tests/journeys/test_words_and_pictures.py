@@ -101,6 +101,23 @@ def test_drawn_discs_and_their_names_are_asked_by_each_other(client, references)
     assert [sorted(listed) for listed in found.values()] == [sorted(COLOURS)] * len(COLOURS)
 
 
+@pytest.mark.parametrize("references", ["b", "a"])
+def test_an_answer_says_how_probable_each_is_and_nobody(client, references):
+    pictures = {colour: picture(disc(colour)) for colour in COLOURS}
+    texts = {colour: {"text": f"{colour} circle"} for colour in COLOURS}
+    enrolled, probes = (pictures, texts) if references == "b" else (texts, pictures)
+    gallery(client, f"stated-{references}", enrolled, references)
+
+    body = {"gallery": f"stated-{references}", "top": 100, "files": list(probes.values())}
+    results = client.post("/identify", json=body).json()["results"]
+
+    for result in results:
+        stated = [each["posterior"] for each in result["candidates"]]
+        assert stated == sorted(stated, reverse=True)
+        assert result["posterior"] == stated[0]
+        assert sum(stated) + result["unknown_posterior"] == pytest.approx(1, abs=1e-6)
+
+
 def test_the_wrong_side_is_told_what_it_takes(client):
     words, drawing = {"text": "red circle"}, picture(disc("red"))
 

@@ -10,7 +10,16 @@ import zipfile
 import pytest
 
 from tests.drawings import draw
-from tests.services import ROOT
+from tests.services import ROOT, Service
+from tests.two_sided_bundles import make_two_sided_bundle, name_of
+
+
+@pytest.fixture
+def two_sided_service(tmp_path):
+    make_two_sided_bundle(tmp_path / "bundles")
+    service = Service(tmp_path / "var", tmp_path / "bundles", default_comparator="signs")
+    yield service.start().wait_ready()
+    service.stop()
 
 
 @pytest.fixture
@@ -82,3 +91,27 @@ def test_a_refusal_is_told_in_the_services_words(running_service, tmp_path):
     assert "invalid-parameter" in flat.stderr
     assert "folders" in flat.stderr
     assert "make serve" in away.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_of_each_side_is_measured_across_them(two_sided_service, tmp_path):
+    folder = tmp_path / "signs"
+    for sign in range(12):
+        for side, name, content in (
+            ("a", "name.txt", name_of(sign).encode()),
+            ("b", "0.png", draw(sign, 0)),
+            ("b", "1.png", draw(sign, 1)),
+        ):
+            own = folder / side / f"id-{sign}"
+            own.mkdir(parents=True, exist_ok=True)
+            (own / name).write_bytes(content)
+
+    done = kindred(folder, "--url", two_sided_service.url, "--comparator", "signs")
+
+    assert done.returncode == 0, done.stderr
+    assert "signs@1 on 36 samples of 12 identities" in done.stdout
+    assert re.search(
+        r"^found in the first 1, asked by side a.* 1\.000 ", done.stdout, re.MULTILINE
+    )
+    assert re.search(r"^found in the first 1, asked by side b", done.stdout, re.MULTILINE)
+    assert "no one shot: recall at 1 is the one-shot of all identities at once" in done.stdout

@@ -70,6 +70,58 @@ def test_lists_say_it_for_files_whatever_they_are_called():
     ]
 
 
+def sides(upload, **fields):
+    _, found = read_labelled(upload, EvaluateFields(**fields), LIMITS, two_sided=True)
+    return [(label.side, label.identity, label.group, label.name) for label in found]
+
+
+@pytest.mark.parametrize("upload", [files, zipped])
+def test_of_two_encoders_the_outermost_folder_is_the_side(upload):
+    told = sides(upload("mine/a/ada/1.txt", "mine/b/ada/1.png"))
+    grouped = sides(upload("a/greek/01/1.txt", "b/greek/01/1.png"))
+
+    assert told == [("a", "ada", None, "a/ada/1.txt"), ("b", "ada", None, "b/ada/1.png")]
+    assert grouped[0] == ("a", "greek/01", "greek", "a/greek/01/1.txt")
+    assert [label[:2] for label in grouped] == [("a", "greek/01"), ("b", "greek/01")]
+
+
+def test_of_two_encoders_lists_say_the_side():
+    told = sides(files("x", "y"), identities=["ada", "ada"], sides=["b", "a"])
+
+    assert [label[:2] for label in told] == [("b", "ada"), ("a", "ada")]
+
+
+def test_notes_beside_the_folders_of_either_side_do_not_count():
+    told = sides(zipped("LICENSE", "a/about.txt", "a/ada/1.txt", "b/ada/1.png"))
+
+    assert [label[3] for label in told] == ["a/ada/1.txt", "b/ada/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("upload", "fields", "where"),
+    [
+        (files("a/ada/1.png", "c/ada/1.png"), {}, "files"),
+        (files("a/ada/1.png", "b/1.png"), {}, "files"),
+        (zipped("a/ada/1.png", "b/greek/ada/1.png"), {}, "archive"),
+        (files("x"), {"identities": ["ada"]}, "sides"),
+        (files("x"), {"identities": ["ada"], "sides": ["a", "b"]}, "sides"),
+        (files("x"), {"sides": ["a"]}, "sides"),
+        (zipped("a/ada/1.png"), {"sides": ["a"]}, "identities"),
+    ],
+)
+def test_sides_that_cannot_be_told_are_refused_with_the_reason(upload, fields, where):
+    with pytest.raises(InvalidParameter) as refusal:
+        sides(upload, **fields)
+
+    assert str(refusal.value).startswith(where)
+
+
+def test_of_one_encoder_sides_are_refused_and_a_folder_a_is_one_as_any_other():
+    with pytest.raises(InvalidParameter, match="sides"):
+        labels(files("x"), identities=["ada"], sides=["a"])
+    assert labels(files("a/1.png", "b/1.png")) == [("a", "a", None), ("b", "b", None)]
+
+
 def test_samples_are_let_go_by_the_upload():
     upload = files("ada/1.png")
 

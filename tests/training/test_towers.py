@@ -170,6 +170,24 @@ def test_what_is_served_is_what_was_measured(bundle, shapes):
     assert [m.value for m in found] == pytest.approx([m.value for m in bundle.manifest.metrics])
 
 
+@pytest.mark.slow
+def test_two_encoders_are_priced_again_and_all_other_files_stay(folder, bundle, shapes, tmp_path):
+    _, root = shapes
+
+    run("recalibrate", root / "shapes.toml", folder, "--data", root, "--out", tmp_path / "1")
+
+    again = open_bundle(tmp_path / "1")
+    for name in bundle.manifest.files:
+        assert (tmp_path / "1" / name).read_bytes() == (folder / name).read_bytes()
+    assert again.manifest.head == bundle.manifest.head
+    for ours, theirs in (
+        (again.manifest.calibration, bundle.manifest.calibration),
+        (again.manifest.calibration_b, bundle.manifest.calibration_b),
+    ):
+        assert ours.cluster_threshold == theirs.cluster_threshold
+        assert ours.genuine.by_samples[1] == pytest.approx(theirs.genuine.by_samples[1], abs=1e-4)
+
+
 def test_a_linear_map_tells_colours_of_shapes_held_out(shapes):
     recipe, root = shapes
     learnt, held_out = (read_things(recipe, root, split) for split in ("train", "val"))
