@@ -123,12 +123,12 @@ class Decoders:
         return [one if isinstance(one, Exception) else unpack(one) for one in found]
 
     async def pictures(
-        self, comparator: Comparator, samples: Sequence[Sample]
+        self, comparator: Comparator, side: Side, samples: Sequence[Sample]
     ) -> list[bytes | None]:
-        """Return a thumbnail of each sample that is an image of side a, as PNG."""
-        if not isinstance(comparator.manifest.encoders["a"].input, ImageInput):
+        """Return a thumbnail of each sample that is an image of a side, as PNG."""
+        if not isinstance(comparator.manifest.encoders[side].input, ImageInput):
             return [None] * len(samples)
-        number = self._numbers[comparator.title, "a"]
+        number = self._numbers[comparator.title, side]
         found = await self._decode(Task.PICTURE, number, [sample.content for sample in samples])
         return [None if isinstance(one, Exception) else bytes(one) for one in found]
 
