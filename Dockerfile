@@ -41,7 +41,9 @@ COPY evaluation ./evaluation
 COPY service ./service
 COPY kindred ./kindred
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --no-deps --editable .
+    pip install --no-deps --editable . \
+ # Who runs it may write nothing here, and would compile all of it at each start.
+ && python -m compileall -q index models_store evaluation service kindred
 
 FROM build AS build-training
 ARG TORCH_INDEX=

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from benchmarks.clients import DRAWING
 from benchmarks.neighbours import unit
 from service.app import from_settings
+from service.begun import Begun
 from service.settings import Settings
 from tests.services import ROOT
 
@@ -110,7 +111,7 @@ async def measure() -> None:
     bundles = ROOT / "models_store" / "bundles"
     with tempfile.TemporaryDirectory(prefix="kindred-stretches-") as folder:
         settings = Settings(data_dir=Path(folder) / "var", models_store=bundles)
-        async with from_settings(settings) as app:
+        async with from_settings(settings, Begun(settings)) as app:
             galleries = app.state.parts.recogniser.galleries
             while galleries.reasons:  # noqa: ASYNC110 - there is nothing that tells
                 await asyncio.sleep(0.1)

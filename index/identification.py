@@ -344,13 +344,12 @@ class Identifier:
     @contextmanager
     def _reading(self, ready: Callable[[], bool], prepare: Callable[[], None]) -> Iterator[None]:
         """Hold the lock for reading with what is needed ready; to make it so takes writing."""
-        while True:
-            with self._lock.reading():
-                if ready():
-                    yield
-                    return
-            with self._lock.writing():
-                prepare()
+        with self._lock.reading():
+            if ready():
+                yield
+                return
+        with self._lock.reading_after(prepare):
+            yield
 
     def _checked(self, embeddings: Embeddings) -> Embeddings:
         return checked(

@@ -1,9 +1,8 @@
 """The gallery tried against itself: one sample of an identity is held out and searched for."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
 from zlib import crc32
 
 import numpy as np
@@ -112,7 +111,7 @@ class LeaveOneOut:
         drawn = {*self._sample, *(identity for identity in changed if identity in roster)}
         if stale and len(drawn) < len(roster):
             drawn = set(roster.identities)  # whoever was drawn next takes the empty place
-        chosen = set(nsmallest(self._trials, drawn, key=_lot))
+        chosen = _lowest(drawn, self._trials)
         self._dismiss(self._sample.keys() - chosen)
         admitted = sorted(chosen - self._sample.keys())
         self._sample.update((identity, roster.oldest(identity)) for identity in admitted)
@@ -156,5 +155,12 @@ class LeaveOneOut:
             self._own.pop(identity, None)
 
 
-def _lot(identity: str) -> tuple[int, str]:
-    return crc32(identity.encode(errors="surrogatepass")), identity
+def _lowest(identities: Collection[str], most: int) -> set[str]:
+    """Return those with the lowest lots, `most` of them; of equal lots the first by name."""
+    if len(identities) <= most:
+        return set(identities)
+    names = list(identities)
+    lots = np.array([crc32(name.encode("utf-8", "surrogatepass")) for name in names])
+    enough = np.partition(lots, most - 1)[most - 1] if most else -1
+    drawn = [(int(lots[i]), names[i]) for i in np.flatnonzero(lots <= enough).tolist()]
+    return {name for _, name in sorted(drawn)[:most]}

@@ -3,7 +3,7 @@
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, pairwise, repeat
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,8 @@ from index.gallery import Embeddings, Gallery, Keys, Reference, UnknownKey, dist
 
 Rule = Literal["max", "mean", "centroid", "knn"]
 Scores = npt.NDArray[np.float64]
-_BLOCK = 4096  # identities whose centroids are worked out at once
+_BLOCK = 512  # identities whose centroids are worked out at once
+_NEAR = 2**14  # numbers that are added up at once, so that they lie in a core's own cache
 Score = Callable[[Scores], Scores]  # distances of any shape → scores, never rising with distance
 
 
@@ -22,9 +23,16 @@ def means(scores: Scores, counts: npt.NDArray[np.int64]) -> Scores:
 
     Whoever means the same samples in the same order gets the same to the last bit.
     """
-    starts = np.cumsum(counts) - counts
-    found: Scores = np.add.reduceat(scores, starts, axis=0) / counts[:, None]
-    return found
+    ends = np.cumsum(counts)
+    starts, sums = ends - counts, np.empty((len(counts), scores.shape[1]))
+    stretches = np.arange(0, len(scores), max(1, _NEAR // max(1, scores.shape[1])))
+    firsts = np.unique(np.searchsorted(ends, stretches, side="right")).tolist()
+    for first, after in pairwise([*firsts, len(counts)]):
+        start, end = starts[first], ends[after - 1]
+        within = starts[first:after] - start
+        np.add.reduceat(scores[start:end], within, axis=0, out=sums[first:after])
+    sums /= counts[:, None]
+    return sums
 
 
 class Roster:

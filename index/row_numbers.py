@@ -10,6 +10,7 @@ _BITS = 6
 _PAGE = 1 << _BITS  # keys a page
 _ABSENT = -1
 _EMPTY = array("i", [_ABSENT]) * _PAGE
+_MANY = 1024  # keys that are looked up page by page
 
 
 class RowNumbers:
@@ -34,9 +35,19 @@ class RowNumbers:
     def of(self, keys: Sequence[int]) -> list[int]:
         """Return the rows of these keys, or raise KeyError."""
         pages, within = self._pages, _PAGE - 1
-        rows = [pages.get(key >> _BITS, _EMPTY)[key & within] for key in keys]
+        if len(keys) < _MANY:
+            rows = [pages.get(key >> _BITS, _EMPTY)[key & within] for key in keys]
+        else:
+            rows = self._of_many(np.array(keys, np.int64)).tolist()
         if rows and min(rows) == _ABSENT:
             raise KeyError(keys[rows.index(_ABSENT)])
+        return rows
+
+    def _of_many(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.intc]:
+        """Return the rows of these keys, absent ones included (n,)."""
+        numbers, which = np.unique(keys >> _BITS, return_inverse=True)
+        pages = np.array([self._pages.get(number, _EMPTY) for number in numbers.tolist()])
+        rows: npt.NDArray[np.intc] = pages[which, keys & (_PAGE - 1)]
         return rows
 
     def put(self, keys: Sequence[int], start: int) -> None:

@@ -14,7 +14,7 @@ from models_store.sample import (
     Undecodable,
     WrongModality,
 )
-from models_store.shelf import Refusal, Shelf, newest, open_shelf
+from models_store.shelf import Found, Refusal, Shelf, find_bundles, newest, open_shelf, shelve
 from models_store.trials import TrialLimits
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Comparator",
     "Degenerate",
     "Device",
+    "Found",
     "Given",
     "Manifest",
     "Modality",
@@ -39,7 +40,9 @@ __all__ = [
     "WrongDimension",
     "WrongModality",
     "broken_promise",
+    "find_bundles",
     "newest",
     "open_bundle",
     "open_shelf",
+    "shelve",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+import scipy  # its parts are loaded when first used: who decodes or tries bundles needs none
 
 from models_store.manifest import BundleRefused, Manifest, Side
 from models_store.preparation import Windows, embed_windows, together
@@ -156,7 +156,7 @@ class Comparator:
     def score(self, distances: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the head's score of distances, elementwise: in [0, 1], higher is more alike."""
         head = self.manifest.head
-        scores: npt.NDArray[np.float64] = expit(
+        scores: npt.NDArray[np.float64] = scipy.special.expit(
             head.bias - head.weight * np.asarray(distances, np.float64)
         )
         return scores

@@ -1,5 +1,6 @@
 """Every bundle under a folder: which are served, which were refused and why."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,18 @@ class Shelf:
     warnings: tuple[Refusal, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The bundles under a folder, by `name/version`, and those that are refused by now.
+
+    `tried` tells whether each was in a process of its own.
+    """
+
+    bundles: Mapping[str, BundleFiles]
+    refusals: tuple[Refusal, ...]
+    tried: bool
+
+
 def open_shelf(
     root: Path,
     device: Device = "cpu",
@@ -49,6 +62,11 @@ def open_shelf(
     A bundle may have at most so many bytes. With a `trial`, each is tried in a process that may
     be lost before any of it is loaded here.
     """
+    return shelve(find_bundles(root, most=most, trial=trial), device, threads, limits)
+
+
+def find_bundles(root: Path, *, most: int = MOST_BYTES, trial: TrialLimits | None = None) -> Found:
+    """Read every bundle under a folder and try it, as `open_shelf` does before it loads any."""
     read: dict[str, BundleFiles] = {}
     refusals = []
     for folder in sorted(path for path in root.glob("*/*") if path.is_dir()):
@@ -63,14 +81,26 @@ def open_shelf(
         else:
             refusals.append(Refusal(label, f"the manifest calls itself {given.manifest.title}"))
     reasons = try_bundles(list(read.values()), trial) if trial else [None] * len(read)
-    comparators: dict[str, Comparator] = {}
-    for (label, given), reason in zip(read.items(), reasons, strict=True):
+    for (label, _), reason in zip(list(read.items()), reasons, strict=True):
         if reason is not None:
             refusals.append(Refusal(label, reason))
-            continue
+            del read[label]
+    return Found(read, tuple(refusals), tried=trial is not None)
+
+
+def shelve(
+    found: Found,
+    device: Device = "cpu",
+    threads: int = 0,
+    limits: SampleLimits = SampleLimits(),  # noqa: B008 - frozen
+) -> Shelf:
+    """Load the bundles that were found; one that is refused leaves the others be."""
+    comparators: dict[str, Comparator] = {}
+    refusals = [*found.refusals]
+    for label, given in found.bundles.items():
         try:
             comparators[given.manifest.title] = load_bundle(
-                given, device, threads, limits, tried=trial is not None
+                given, device, threads, limits, tried=found.tried
             )
         except BundleRefused as refused:
             refusals.append(Refusal(label, shown(str(refused))))
@@ -78,7 +108,7 @@ def open_shelf(
             refusals.append(Refusal(label, f"it cannot be loaded: {type(error).__name__}"))
     warnings = [
         Refusal(label, warning)
-        for label, given in read.items()
+        for label, given in found.bundles.items()
         for warning in given.warnings
         if given.manifest.title in comparators
     ]

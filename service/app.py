@@ -22,7 +22,8 @@ from index import (
     Metric,
     gpus,
 )
-from models_store import Comparator, SampleLimits, Shelf, TrialLimits, newest, open_shelf
+from models_store import Comparator, SampleLimits, Shelf, newest, shelve
+from service.begun import Begun
 from service.callers.keys import Keyring
 from service.callers.quotas import Questions
 from service.children.evaluation_runs import EvaluationRuns
@@ -42,7 +43,7 @@ from service.routes.wire import complete
 from service.settings import Settings, split
 from service.store.durable_redis import DurableRedis
 from service.store.edits import EditStore
-from service.store.embedded_redis import EmbeddedRedis, keep_running
+from service.store.embedded_redis import keep_running
 from service.store.identities import IdentityStore
 from service.store.kept import GalleryState
 from service.store.migrations import MigrationStore
@@ -102,16 +103,15 @@ def create_app(parts: Parts, door: Door, deadline: float, body_timeout: float = 
 
 
 @asynccontextmanager
-async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
-    """Open everything that the settings name, and close it afterwards."""
+async def from_settings(settings: Settings, begun: Begun) -> AsyncIterator[FastAPI]:
+    """Open everything that the settings name, some of which is begun, and close it afterwards."""
     keys = Keyring(
         settings.keys, settings.keys_file, probes_per_identity=settings.probes_per_identity
     )
     async with AsyncExitStack() as stack:
-        snapshots = Snapshots(settings.data_dir.absolute() / "snapshots")
-        snapshots.read_ahead()
-        shelf, (url, server) = await asyncio.gather(
-            asyncio.to_thread(_open_shelf, settings), _store_of(settings, stack)
+        snapshots = Snapshots(begun.snapshots_folder, ahead=begun.snapshots)
+        shelf, url = await asyncio.gather(
+            _open_shelf(settings, begun), _store_of(settings, begun, stack)
         )
         redis = DurableRedis(
             url,
@@ -163,14 +163,13 @@ async def from_settings(settings: Settings) -> AsyncIterator[FastAPI]:
         for background in (
             stowage.run(),
             *([keep_rewriting(parts.store, pending)] if settings.rewrite_store_log else []),
-            galleries.follow(FOLLOW_EVERY),
             parts.migrator.run(),
             parts.maps.follow(),
             gauges.keep(lambda: app.state.draining),
             *([canaries.run()] if settings.canary_interval else []),
             telemetry.watch_event_loop(),
             keys.follow(on_read=telemetry.keys),
-            *([keep_running(server)] if server else []),
+            *([keep_running(begun.store)] if begun.store else []),
         ):
             task = asyncio.create_task(background)
             stack.push_async_callback(_cancel, task)
@@ -215,6 +214,8 @@ async def _assemble(
         max_staleness=settings.max_staleness,
         keep_samples=settings.keep_samples,
     )
+    # First: galleries are read while the decoders' template starts.
+    stack.push_async_callback(_cancel, asyncio.create_task(galleries.follow(FOLLOW_EVERY)))
     decoders = await stack.enter_async_context(
         Decoders(
             comparators,
@@ -243,6 +244,7 @@ async def _assemble(
         settings.target_fpir,
         on_write=telemetry.store_write,
         on_suspicion=settings.on_suspicion,
+        searched_up_to=settings.bulk_searched_up_to,
     )
     evaluator = Evaluator(
         recogniser,
@@ -340,16 +342,14 @@ def _engine(settings: Settings) -> Callable[[int, Metric], Gallery]:
     return partial(ApproximateGallery, above=settings.approximate_above)
 
 
-async def _store_of(settings: Settings, stack: AsyncExitStack) -> tuple[str, EmbeddedRedis | None]:
-    """Return where the store is and, where the settings name none, the server started for it."""
-    url = settings.store_url()
-    if url is not None:
-        return url, None
-    server = await stack.enter_async_context(EmbeddedRedis(settings.data_dir))
-    return server.url, server
+async def _store_of(settings: Settings, begun: Begun, stack: AsyncExitStack) -> str:
+    """Return where the store is; one of our own has read its file by then."""
+    if begun.store is not None:
+        return (await stack.enter_async_context(begun.store)).url
+    return settings.store_url() or ""  # never empty: then one of our own would be begun
 
 
-def _open_shelf(settings: Settings) -> Shelf:
+async def _open_shelf(settings: Settings, begun: Begun) -> Shelf:
     limits = SampleLimits(
         pixels=settings.max_pixels,
         aspect_ratio=settings.max_aspect_ratio,
@@ -357,14 +357,8 @@ def _open_shelf(settings: Settings) -> Shelf:
         channels=settings.max_audio_channels,
         characters=settings.max_characters,
     )
-    shelf = open_shelf(
-        settings.models_store,
-        settings.device,
-        settings.threads,
-        limits,
-        most=settings.max_bundle_bytes,
-        trial=TrialLimits(settings.bundle_seconds, settings.bundle_memory),
-    )
+    found = await asyncio.wrap_future(begun.bundles)
+    shelf = await asyncio.to_thread(shelve, found, settings.device, settings.threads, limits)
     for comparator in shelf.comparators.values():
         log.info("comparator served", comparator=comparator.title, provider=comparator.provider)
     for refusal in shelf.refusals:

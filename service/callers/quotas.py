@@ -133,8 +133,13 @@ class Quotas:
 def demand_room(most: int | None, samples: int) -> None:
     """Raise QuotaExceeded if a gallery would hold more samples than a key may put there."""
     if most is not None and samples > most:
-        rule = f"expected at most {most} samples in a gallery that the key enrolls in"
-        raise QuotaExceeded("gallery-size", rule, WHEN_FULL)
+        raise no_room(most)
+
+
+def no_room(most: int) -> QuotaExceeded:
+    """Return that a gallery holds as many samples as a key may put there."""
+    rule = f"expected at most {most} samples in a gallery that the key enrolls in"
+    return QuotaExceeded("gallery-size", rule, WHEN_FULL)
 
 
 class Questions:

@@ -26,6 +26,9 @@ from service.store.kept import GallerySettings, GalleryState
 DEFAULT_GALLERY = "default"
 ANSWERS_IN = 2.0  # seconds for a look at the store: one that is silent longer is not there
 CHECK_EVERY = 10  # rounds of following between two checks of the store's configuration
+OWN_FIRST = (
+    1.0  # seconds for which a gallery may wait for writes of this process instead of reading them
+)
 
 log = structlog.get_logger("kindred.galleries")
 
@@ -220,7 +223,9 @@ class Galleries:
             replica.beside = comparator
             return
         elif replica.position != state.position:
-            await replica.catch_up(self._store)
+            # Its own writes are taken in as they were written, which costs less than the log does.
+            if not replica.expected or replica.staleness > OWN_FIRST:
+                await replica.catch_up(self._store)
         else:
             replica.level = max(replica.level, asked)
         replica.beside = self._by_digest.get(state.beside or "")

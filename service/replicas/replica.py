@@ -15,15 +15,13 @@ from index.frozen import Numbers
 from models_store import Comparator
 from models_store.comparator import Array
 from service.replicas.calibrations import of_gallery, rule_of
-from service.replicas.reading import joined, nothing_collected, overlap
+from service.replicas.reading import Gathered, joined, nothing_collected, overlap
 from service.replicas.snapshots import Snapshot, Snapshots
 from service.store.errors import OutOfStep
 from service.store.identities import IdentityStore
+from service.store.intake import Admitted, Intake
 from service.store.kept import (
     JUDGING,
-    Change,
-    Enrolled,
-    Enrollment,
     GalleryState,
     Position,
     References,
@@ -33,6 +31,7 @@ from service.store.kept import (
 
 ERASING = frozenset({"forget-identity", "forget-sample", "cohort"})
 RESETTING = frozenset({"patch", "undo"})
+SPARE = 64  # one sample for so many may come while a gallery is read, and have room beside them
 
 
 class ReplicaBehind(Exception):
@@ -59,6 +58,7 @@ class Replica:
     resumed: Position | None = None  # where the snapshot stood from which this was taken up
     beside: Comparator | None = None  # the gallery's second one, while it has one
     level: float = field(default_factory=monotonic)
+    expected: int = 0  # writes of this process that are on their way here
     _own: StoredCohort | None = None
     _samples: dict[int, set[int]] = field(default_factory=dict)  # identity number → sample ids
     _owners: dict[int, int] = field(default_factory=dict)  # sample id → identity number
@@ -166,52 +166,55 @@ class Replica:
             await self.catch_up(store)
 
     async def take_in(
-        self, store: IdentityStore, written: Sequence[tuple[Enrollment, Enrolled]]
+        self, store: IdentityStore, intake: Intake, done: Admitted, asked: float
     ) -> None:
-        """Apply enrollments that were just written, one after the other.
+        """Apply enrollments that were just written, one after the other, by who `asked` then.
 
         What they changed is known where they were written: only where something else came between
         is the store asked.
         """
-        await asyncio.shield(self._take_in_written(store, written))
+        await asyncio.shield(self._take_in_written(store, intake, done, asked))
 
     async def _take_in_written(
-        self, store: IdentityStore, written: Sequence[tuple[Enrollment, Enrolled]]
+        self, store: IdentityStore, intake: Intake, done: Admitted, asked: float
     ) -> None:
-        latest = max(enrolled.version for _, enrolled in written)
+        latest = max(done.versions)
         async with self._turn:
-            changes = [enrolled.change for _, enrolled in written if enrolled.change]
-            if self.version < latest and self._are_next(changes):
-                await self._append(written)
-                last = changes[-1]
-                self.position = Position(self.position.lineage, last.version, last.hash)
+            if self.version < latest and (reached := self._goes_on(intake, done)):
+                await self._append(intake, done)
+                self.position, self.level = reached, max(self.level, asked)
         await self.reach(store, latest)
 
-    def _are_next(self, changes: Sequence[Change]) -> bool:
-        """Whether these are the changes after what is applied here, with none between."""
-        last = self.position.hash
-        for change in changes:
-            if change.previous != last or change.digest != self.comparator.digest:
-                return False
-            last = change.hash
-        return bool(changes)
+    def _goes_on(self, intake: Intake, done: Admitted) -> Position | None:
+        """Return where these lead, if they are the changes after what is applied here.
 
-    async def _append(self, written: Sequence[tuple[Enrollment, Enrolled]]) -> None:
+        None also where there are none, or the gallery is of another model by now.
+        """
+        version, last, model = self.version, self.position.hash, self.comparator.digest
+        changes = zip(done.versions, done.previous, done.hashes, done.sealed, strict=True)
+        for after, before, made, (digest, _) in changes:
+            if made:
+                if before != last or digest != model or intake.digest != model:
+                    return None
+                version, last = after, made
+        same = version == self.version
+        return None if same else Position(self.position.lineage, version, last)
+
+    async def _append(self, intake: Intake, done: Admitted) -> None:
         """Hold what was added, of which this has nothing yet."""
-        added, numbers, rows = [], [], []
-        for enrollment, enrolled in written:
-            self._names[enrolled.identity] = enrollment.identity
-            for sample, kept in zip(enrollment.samples, enrolled.samples, strict=True):
-                if kept.outcome == "added":
-                    added.append(Reference(kept.id, enrollment.identity))
-                    numbers.append(enrolled.identity)
-                    rows.append(sample.embedding)
-        if added:
-            await self._in_thread(self.index.change, [], added, np.stack(rows))
-        for (key, _), number in zip(added, numbers, strict=True):
+        owners, (numbers, names) = done.owners, (done.numbers, intake.identities)
+        made = [i for i, hash_ in enumerate(done.hashes) if hash_]
+        self._names.update((numbers[i], names[i]) for i in made)
+        rows = [row for row, added in enumerate(done.added) if added]
+        if rows:
+            added = [Reference(done.ids[row], names[owners[row]]) for row in rows]
+            await self._in_thread(self.index.change, [], added, intake.embeddings[rows])
+        for row in rows:
+            key, number = done.ids[row], numbers[owners[row]]
             self._owners[key] = number
             self._samples.setdefault(number, set()).add(key)
-        if any(each.identity in numbers for each in self._rejections):
+        changed = set(numbers)
+        if any(each.identity in changed for each in self._rejections):
             await self._reject()
 
     async def freeze(self) -> Snapshot:
@@ -288,13 +291,15 @@ class Replica:
             self.executor,
             state.position,
         )
-        chunks = [chunk async for chunk in store.load(self.name, state.position)]
-        if overlap(chunks):  # somebody was renamed, merged or made anew meanwhile
-            for chunk in chunks:
+        gathered = Gathered(state.samples + state.samples // SPARE)
+        async for chunk in store.load(self.name, state.position):
+            gathered.add(chunk)
+        if overlap(gathered.chunks):  # somebody was renamed, merged or made anew meanwhile
+            for chunk in gathered.chunks:
                 await fresh._replace(chunk, set(chunk.names))
-        elif chunks:
-            await fresh._in_thread(lambda: fresh._take_in(*joined(chunks), searched=False))
-        chunks.clear()
+        elif gathered.chunks:
+            await fresh._in_thread(lambda: fresh._take_in(*joined(gathered), searched=False))
+        gathered.chunks.clear()
         await fresh._read_cohort(store)
         await fresh._read_rejections(store)
         await fresh._follow(store)

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,10 +17,17 @@ from numpy.typing import NDArray
 import index
 import models_store
 from index import Frozen, FrozenBest, FrozenSearch, Rule
+from service.replicas.contents import (
+    ENDING,
+    FORMAT,
+    Content,
+    CorruptSnapshot,
+    ReadAhead,
+    checked,
+    content,
+)
 from service.store.kept import Embedding, Position, StoredCohort
 
-FORMAT: Final = b"KINDRED SNAPSHOT 1\n"
-_ENDING: Final = ".snapshot"
 _ALIGNED: Final = 64  # bytes; arrays begin at a multiple of it
 _TYPES: Final = ("<f4", "<f8", "<i8", "|u1")
 _RULES: Final[tuple[Rule, ...]] = get_args(Rule)
@@ -29,7 +35,6 @@ _BEST: Final = ("best", "holders")
 _TRIED: Final = ("tried", "held_out", "own", "left")
 
 Arrays = dict[str, NDArray[Any]]
-Content = NDArray[np.uint8]
 Outcome = Literal["used", "absent", "corrupt", "foreign", "stale"]
 
 
@@ -49,41 +54,31 @@ class Snapshot:
     searched: bool = True
 
 
-class CorruptSnapshot(Exception):
-    """The file is not what was written."""
-
-
 class Snapshots:
     """A file for each gallery, `<gallery>.snapshot`, in a folder of this user alone.
 
     It is a cache: whoever finds none reads the store. Each ends with the SHA-256 of all before,
     and is there whole or not at all. `on_read` is told what became of each attempt to read one.
+    `read` waits for a file that is read `ahead`; one that is never asked for is let go when it is
+    removed or written.
     """
 
     def __init__(
-        self, folder: Path, on_read: Callable[[Outcome], None] = lambda _outcome: None
+        self,
+        folder: Path,
+        on_read: Callable[[Outcome], None] = lambda _outcome: None,
+        *,
+        ahead: ReadAhead | None = None,
     ) -> None:
         self._folder = folder
         self.on_read = on_read
-        self._ahead: dict[str, Future[Content]] = {}
-
-    def read_ahead(self) -> None:
-        """Begin to read all files, in a thread of its own; `read` waits for the one it is for.
-
-        For start-up, while other things are prepared. What is never asked for is let go when its
-        file is removed or written.
-        """
-        with_one = self.galleries()
-        if with_one:
-            thread = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
-            self._ahead = {name: thread.submit(_content, self._path(name)) for name in with_one}
-            thread.shutdown(wait=False)
+        self._ahead = ahead or {}
 
     def read(self, gallery: str, digest: str, lineage: str) -> Snapshot | None:
         """Return a gallery's snapshot, if it is whole, of that comparator and of that lineage."""
         ahead = self._ahead.pop(gallery, None)
         try:
-            found = _read(ahead.result() if ahead else _content(self._path(gallery)))
+            found = _read(ahead.result() if ahead else content(self._path(gallery)))
         except OSError:
             self.on_read("absent")
             return None
@@ -127,7 +122,7 @@ class Snapshots:
 
     def galleries(self) -> list[str]:
         """Return which galleries have one."""
-        return sorted(path.name.removesuffix(_ENDING) for path in self._folder.glob(f"*{_ENDING}"))
+        return sorted(path.name.removesuffix(ENDING) for path in self._folder.glob(f"*{ENDING}"))
 
     def sweep(self) -> None:
         """Remove what a killed process has left half written. For start-up."""
@@ -135,7 +130,7 @@ class Snapshots:
             partial.unlink(missing_ok=True)
 
     def _path(self, gallery: str) -> Path:
-        return self._folder / f"{gallery}{_ENDING}"
+        return self._folder / f"{gallery}{ENDING}"
 
     def _sync(self) -> None:
         """Make a new or removed name as durable as the file."""
@@ -148,35 +143,13 @@ class Snapshots:
 
 def encoded(snapshot: Snapshot) -> bytes:
     """Return a snapshot as `decoded` reads it."""
-    content = b"".join(_pieces(snapshot))
-    return content + hashlib.sha256(content).digest()
+    pieces = b"".join(_pieces(snapshot))
+    return pieces + hashlib.sha256(pieces).digest()
 
 
-def decoded(content: bytes) -> Snapshot:
-    """Return the snapshot, whose arrays lie in `content`; raise CorruptSnapshot."""
-    return _read(_checked(np.frombuffer(content, np.uint8)))
-
-
-def _content(path: Path) -> Content:
-    """Return what a file has before its checksum, for the caller alone; raise CorruptSnapshot.
-
-    In few calls: whoever else runs keeps this thread waiting after each.
-    """
-    with path.open("rb", buffering=0) as file:
-        content = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
-        view, start = memoryview(content), 0  # type: ignore[arg-type]  # as in `_pieces`
-        while count := file.readinto(view[start:]):
-            start += count
-    return _checked(content[:start])
-
-
-def _checked(content: Content) -> Content:
-    body, checksum = content[:-32], content[-32:]
-    if len(content) < len(FORMAT) + 40 or content[: len(FORMAT)].tobytes() != FORMAT:
-        raise CorruptSnapshot("the file is of another kind")
-    if hashlib.sha256(body).digest() != checksum.tobytes():  # type: ignore[arg-type]  # the same
-        raise CorruptSnapshot("the checksum is another")
-    return body
+def decoded(file: bytes) -> Snapshot:
+    """Return the snapshot, whose arrays lie in a file's bytes; raise CorruptSnapshot."""
+    return _read(checked(np.frombuffer(file, np.uint8)))
 
 
 def _read(body: Content) -> Snapshot:

@@ -51,6 +51,7 @@ class EmbeddedRedis:
         self._socket = self._folder / "valkey.sock"
         self._lock = self._folder / "server.lock"
         self._log = self._folder / "valkey.log"
+        self._log_begins = 0  # what this server has said, after those before it
         self._owned: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -66,14 +67,26 @@ class EmbeddedRedis:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def begin(self) -> None:
+        """Start the server, for `start` to wait for; raises `DataDirInUse`."""
+        self._owned = self._take_folder()
+        try:
+            self._spawn()
+        except BaseException:
+            self.end()
+            raise
+
     async def start(self) -> None:
-        """Start the server and wait until it has read its data.
+        """Start the server unless it was begun, and wait until it has read its data.
 
         Raises `DataDirInUse`, or `StoreDidNotStart` with the end of the server's log.
         """
-        self._owned = await asyncio.to_thread(self._take_folder)
+        if self._owned is None:
+            self._owned = await asyncio.to_thread(self._take_folder)
         try:
-            await self._start_server()
+            if self._process is None:
+                self._spawn()
+            await self._until_it_answers()
         except BaseException:
             await self.stop()
             raise
@@ -86,20 +99,26 @@ class EmbeddedRedis:
         if self._process is None or self._process.poll() is None:
             return False
         await asyncio.to_thread(self._end_orphan)  # a rewrite of the file outlives its server
-        await self._start_server()
+        self._spawn()
+        await self._until_it_answers()
         return True
 
     async def stop(self) -> None:
         """End the server, after its last write is on disk, and give the folder back."""
+        await asyncio.to_thread(self.end)
+
+    def end(self) -> None:
+        """Do what `stop` does, and wait; nothing where it is done."""
+        if self._owned is None:
+            return
         process, self._process = self._process, None
         if process is not None:
-            await asyncio.to_thread(_end, process)
+            _end(process)
         if self._socket.parent != self._folder:
             with contextlib.suppress(OSError):
                 self._socket.parent.rmdir()
-        if self._owned is not None:
-            self._owned.close()
-            self._owned = None
+        self._owned.close()
+        self._owned = None
 
     def _take_folder(self) -> IO[str]:
         """Make the folder ours, and end a server that a killed service has left in it."""
@@ -137,25 +156,27 @@ class EmbeddedRedis:
         lock.close()
         return True
 
-    async def _start_server(self) -> None:
-        log_begins = self._log.stat().st_size if self._log.exists() else 0
-        self._process = self._spawn()
+    async def _until_it_answers(self) -> None:
+        process = self._process
+        if process is None:
+            raise StoreDidNotStart("the embedded server was ended before it answered")
         waiting_until = time.monotonic() + self._patience
         while (answer := await asyncio.to_thread(_ping, self._socket)) != "+PONG":
             if answer.startswith("-LOADING"):
                 waiting_until = time.monotonic() + self._patience
-            ended = self._process.poll() is not None
+            ended = process.poll() is not None
             if ended or time.monotonic() > waiting_until:
-                how = f"ended ({self._process.returncode})" if ended else "does not answer"
-                tail = self._log.read_bytes()[log_begins:][-_TAIL:].decode(errors="replace")
+                how = f"ended ({process.returncode})" if ended else "does not answer"
+                tail = self._log.read_bytes()[self._log_begins :][-_TAIL:].decode(errors="replace")
                 raise StoreDidNotStart(f"the embedded server {how}:\n{tail}")
             await asyncio.sleep(0.01)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> None:
         lock = _locked(self._lock)
         if lock is None:
             raise DataDirInUse(f"a server is running in {self._folder}")
         self._socket.unlink(missing_ok=True)
+        self._log_begins = self._log.stat().st_size if self._log.exists() else 0
         settings = {
             "dir": self._folder,
             "port": 0,
@@ -172,7 +193,7 @@ class EmbeddedRedis:
         with lock:
             # In a session of its own, Ctrl-C reaches the service only, which ends the server
             # after the requests that it still answers. The server inherits the lock.
-            return subprocess.Popen(  # noqa: S603  # a fixed program, no shell
+            self._process = subprocess.Popen(  # noqa: S603  # a fixed program, no shell
                 [str(_program()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

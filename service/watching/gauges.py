@@ -56,8 +56,9 @@ class Gauges:
         telemetry.galleries([await self._state(replica) for replica in replicas])
         for comparator, depth in self.recogniser.queue_depths().items():
             telemetry.queue(comparator, depth, self.queue_length)
-        for shift in await asyncio.to_thread(self.drift.shifts):
-            telemetry.drift(shift.comparator, shift.index, shift.limit, shift.probes)
+        if "starting" not in galleries.reasons:  # it takes half a second, once
+            for shift in await asyncio.to_thread(self.drift.shifts):
+                telemetry.drift(shift.comparator, shift.index, shift.limit, shift.probes)
         telemetry.store(
             up=galleries.reachable, durable=galleries.reachable and not galleries.details
         )

@@ -27,7 +27,8 @@ from models_store.graph import check_graph
 from models_store.manifest import BundleRefused, parse_manifest
 from models_store.sample import SampleLimits, Unusable
 from service.parameters import InvalidParameter
-from service.replicas.snapshots import CorruptSnapshot, Snapshot, decoded, encoded
+from service.replicas.contents import CorruptSnapshot
+from service.replicas.snapshots import Snapshot, decoded, encoded
 from service.requests.bodies import read_upload
 from service.requests.strict_json import parse_json, read_sample
 from service.requests.upload import MalformedBody, TooLarge, UnsupportedMedia, UploadLimits

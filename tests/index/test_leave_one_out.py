@@ -1,5 +1,7 @@
 """What the gallery's own samples say of strangers akin to it, and of misses."""
 
+from zlib import crc32
+
 import pytest
 
 from index.gallery import Reference
@@ -67,3 +69,16 @@ def test_an_identity_with_one_sample_is_no_genuine_trial():
 
 def test_who_is_tried_is_drawn_by_name_and_not_by_arrival():
     assert len(tried(trials=2).strangers) == 2
+
+
+def test_those_with_the_lowest_lots_are_tried():
+    names = [f"id-{number}" for number in range(300)]
+    roster = Roster(lambda: NumpyGallery(2, "cosine"), by_degrees)
+    references = [Reference(key, name) for key, name in enumerate(names)]
+    roster.enroll(references, on_circle(*range(300)))
+    trials = LeaveOneOut("max", 2, trials=20)
+
+    trials.follow(roster, roster.identities)
+
+    lowest = sorted(range(300), key=lambda key: crc32(names[key].encode()))[:20]
+    assert trials.held_out == sorted(lowest)

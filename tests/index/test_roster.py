@@ -5,7 +5,7 @@ import pytest
 
 from index.gallery import Reference, UnknownKey
 from index.numpy_gallery import NumpyGallery
-from index.roster import Roster, Rule
+from index.roster import Roster, Rule, means
 from tests.index.circle import by_degrees, enrolled, on_circle
 
 
@@ -94,3 +94,18 @@ def test_a_centroid_is_the_same_to_the_last_bit_alone_and_among_all():
         by_and_by.enroll([reference], row[None])
 
     np.testing.assert_array_equal(at_once.all_centroids(), by_and_by.all_centroids())
+
+
+def test_a_mean_is_the_same_to_the_last_bit_alone_and_among_all():
+    chance = np.random.default_rng(0)
+    counts = np.concatenate([chance.integers(1, 40, 300), [3000]])
+    scores = chance.standard_normal((counts.sum(), 16))
+
+    together = means(scores, counts)
+
+    alone = [
+        means(group, np.array([len(group)])) for group in np.split(scores, counts.cumsum())[:-1]
+    ]
+    assert np.array_equal(together, np.concatenate(alone))
+    assert np.array_equal(together[:, :1], means(scores[:, :1], counts))
+    assert means(scores[:0], counts[:0]).shape == (0, 16)

@@ -67,3 +67,14 @@ def test_pages_that_are_empty_are_dropped():
         rows.pop(key)
 
     assert not rows._pages
+
+
+def test_many_keys_are_looked_up_as_one_by_one():
+    keys = np.random.default_rng(0).permutation(20_000)[:5000]
+    rows = RowNumbers()
+    rows.fill(keys)
+
+    assert rows.of(keys[::-1].tolist()) == list(range(4999, -1, -1))
+    absent = next(key for key in range(20_000) if key not in rows)
+    with pytest.raises(KeyError, match=str(absent)):
+        rows.of([*keys.tolist(), absent])

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from index import FaissGallery, Identifier, Reference
+from service.replicas.contents import FORMAT, CorruptSnapshot, read_ahead
 from service.replicas.snapshots import (
-    FORMAT,
-    CorruptSnapshot,
     Snapshot,
     Snapshots,
     decoded,
@@ -174,8 +173,7 @@ def test_a_file_read_ahead_is_the_one_that_is_there_when_it_is_asked_for(tmp_pat
         snapshots.write(replace(snapshot(), gallery=gallery))
     (tmp_path / "guests.snapshot").write_bytes(WHOLE[:-1])
 
-    starting = Snapshots(tmp_path, told.append)
-    starting.read_ahead()
+    starting = Snapshots(tmp_path, told.append, ahead=read_ahead(tmp_path))
     starting.remove("gone")
     ahead = starting.read("staff", "digest", LINEAGE)
 
@@ -184,9 +182,9 @@ def test_a_file_read_ahead_is_the_one_that_is_there_when_it_is_asked_for(tmp_pat
     assert starting.read("guests", "digest", LINEAGE) is None
     assert starting.read("gone", "digest", LINEAGE) is None
     assert told == ["corrupt", "absent"]
-    starting.read_ahead()
-    starting.write(snapshot(5))
-    written = starting.read("staff", "digest", LINEAGE)
+    again = Snapshots(tmp_path, told.append, ahead=read_ahead(tmp_path))
+    again.write(snapshot(5))
+    written = again.read("staff", "digest", LINEAGE)
     assert written is not None
     assert len(written.numbers) == 5
 

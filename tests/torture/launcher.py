@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-ROOMS = ["service.__main__", "service.app", "tests.torture.launcher"]
+ROOMS = ["service.__main__", "service.serving", "tests.torture.launcher"]
 
 STEPS = {
     "E0": "the body is not complete",
