@@ -229,16 +229,17 @@ def main() -> None:
     parser.add_argument("--before", type=int, nargs="*", default=[0], help="samples there are")
     parser.add_argument("--lines", type=int, default=50_000)
     parser.add_argument("--pictures", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of the rows; 0: none of them")
     parser.add_argument("--policy", default="warn", choices=["warn", "refuse", "ignore"])
     asked = parser.parse_args()
     for before in asked.before:
         found = grow(before, asked.lines, asked.policy)
         told = {name: round(value, 1) for name, value in found.items()}
         print(json.dumps({"before": before} | told), flush=True)
-    print(HEAD, flush=True)
-    for row in rows(asked.lines, asked.pictures, asked.rounds):
-        print(row.line(), flush=True)
+    if asked.rounds:
+        print(HEAD, flush=True)
+        for row in rows(asked.lines, asked.pictures, asked.rounds):
+            print(row.line(), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,21 @@ def read_embedding(line: bytes) -> tuple[dict[str, Any], list[Any]] | None:
     is made of it. What is in the list are numbers or objects without a key; no text, no constant
     and no list.
     """
-    if len(line) > _LONGEST or line.count(b"[") > 1 or line.count(b"{") > _DEEPEST:
+    start = line.find(b"[")
+    end = line.find(b"]", start)
+    about = line[:start] + line[end:]
+    if len(line) > _LONGEST or b"[" in line[start + 1 :] or about.count(b"{") > _DEEPEST:
         return None
-    if b"\\" in line or (_CONSTANT.search(line) if b"u" in line or b"l" in line else False):
+    if b"\\" in line or _CONSTANT.search(about) or b'"' in line[start:end]:
+        return None
+    if b"u" in line[start:end] or b"l" in line[start:end]:
         return None
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
     numbers = fields.pop("embedding", None) if isinstance(fields, dict) else None
-    if not isinstance(numbers, list) or line.count(b'"') != 2 * (1 + _texts(fields)):
+    if not isinstance(numbers, list) or about.count(b'"') != 2 * (1 + _texts(fields)):
         return None
     return fields, numbers
 

@@ -241,6 +241,12 @@ class Settings(BaseSettings):
         description="What becomes of a sample that seems to be somebody else's: `warn`, `refuse` "
         "or `ignore`",
     )
+    bulk_searched_up_to: int = Field(
+        5000,
+        ge=0,
+        description="Samples of a gallery up to which each line of a bulk is looked for under "
+        "other names, where that is only to warn",
+    )
     drain_timeout: float = Field(
         10.0, gt=0, description="Seconds after SIGTERM in which requests in flight may end"
     )

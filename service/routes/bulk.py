@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from itertools import repeat
+from typing import Any, TypeVar
 
 import structlog
 
@@ -13,11 +14,15 @@ from service.quick_json import write
 from service.requests.ndjson import split_chunks
 from service.requests.upload import TooLarge
 from service.routes.bulk_lines import read_lines
-from service.use_cases.enrolling import Asked, Prepared
+from service.use_cases.enrolling import Asked, Prepared, Stored
 from service.use_cases.recogniser import Recogniser
 from service.use_cases.results import Enrollments
 
 log = structlog.get_logger("kindred.bulk")
+
+A = TypeVar("A")
+B = TypeVar("B")
+_Read = Sequence[Asked | Exception]  # lines
 
 LINES_AT_ONCE = 256
 """Lines that are embedded and written together, so that they share model runs and fsyncs."""
@@ -48,77 +53,68 @@ async def enroll_lines(
     sample, which in a large gallery is done for every line only if asked to be `thorough`, or
     where it decides.
 
-    While some lines are written the next are read and embedded, and no more than these: the body
-    waits for its answers.
+    While some lines are written the next are read and embedded, and those before are taken into
+    the index; and no more than these: the body waits for its answers.
     """
 
-    async def prepare(lines: Sequence[bytes]) -> _Group:
-        asked = await asyncio.to_thread(read_lines, lines, longest_metadata)
-        good = [each for each in asked if isinstance(each, Asked)]
-        prepared = recogniser.prepare_many(gallery, good, thorough=thorough)
-        return _Group(asked, await _caught(prepared))
+    async def prepare(lines: Sequence[bytes]) -> tuple[_Read, Prepared | Exception]:
+        read = await asyncio.to_thread(read_lines, lines, longest_metadata)
+        good = [each for each in read if isinstance(each, Asked)]
+        return read, await _caught(recogniser.prepare_many(gallery, good, thorough=thorough))
 
-    ready: asyncio.Queue[_Group | Exception | None] = asyncio.Queue(1)
-    groups = _groups(split_chunks(chunks, longest_line))
-    preparing = asyncio.create_task(_prepare_all(groups, prepare, ready))
+    async def write(group: tuple[_Read, Prepared | Exception]) -> tuple[_Read, Stored]:
+        read, prepared = group
+        stored: Stored | Exception = (
+            prepared
+            if isinstance(prepared, Exception)
+            else await _caught(recogniser.enroll_many(prepared))
+        )
+        if isinstance(stored, Exception):
+            stored = Stored([stored] * sum(isinstance(each, Asked) for each in read))
+        return read, stored
+
+    ready = _ahead(_groups(split_chunks(chunks, longest_line)), prepare)
     number = 0
+    async with aclosing(_ahead(ready, write)) as groups:
+        try:
+            async for read, stored in groups:
+                unfollowed = await _caught(stored.followed())
+                told = repeat(unfollowed) if unfollowed else iter(stored.outcomes)
+                answers = [
+                    _answer(each, next(told)) if isinstance(each, Asked) else _failed(each)
+                    for each in read
+                ]
+                for outcome, n in Counter(answer["outcome"] for answer in answers).items():
+                    on_outcome("refused" if outcome == "failed" else outcome, n)
+                yield b"".join(_line(number + i, answer) for i, answer in enumerate(answers))
+                number += len(answers)
+        except TooLarge as error:  # the status is sent already
+            yield _line(number, _failed(error))
+
+
+async def _ahead(
+    items: AsyncGenerator[A, None], do: Callable[[A], Awaitable[B]]
+) -> AsyncGenerator[B, None]:
+    """Yield what is made of each item, in order, while it is made of the next."""
+
+    async def make() -> B:
+        return await do(await anext(items))
+
+    coming = asyncio.create_task(make())
     try:
-        while group := await ready.get():
-            if isinstance(group, TooLarge):  # the status is sent already
-                yield _line(number, _failed(group))
-                return
-            if isinstance(group, Exception):
-                raise group
-            answers = await group.enrolled(recogniser)
-            outcomes = Counter(answer["outcome"] for answer in answers)
-            for outcome, n in outcomes.items():
-                on_outcome("refused" if outcome == "failed" else outcome, n)
-            yield b"".join(_line(number + i, answer) for i, answer in enumerate(answers))
-            number += len(answers)
+        while True:
+            made = await coming
+            coming = asyncio.create_task(make())
+            yield made
+    except StopAsyncIteration:
+        return
     finally:
-        preparing.cancel()
-        with suppress(asyncio.CancelledError):
-            await preparing
+        coming.cancel()
+        await asyncio.wait([coming])
+        await items.aclose()
 
 
-class _Group:
-    """Lines as read, and those of them that could be as prepared."""
-
-    def __init__(self, asked: Sequence[Asked | Exception], prepared: Prepared | Exception) -> None:
-        self._asked = asked
-        self._prepared = prepared
-
-    async def enrolled(self, recogniser: Recogniser) -> list[dict[str, Any]]:
-        """Write them, and return what became of each."""
-        done: list[Enrollments | Exception] | Exception
-        if isinstance(self._prepared, Exception):
-            done = self._prepared
-        else:
-            done = await _caught(recogniser.enroll_many(self._prepared))
-        good = sum(isinstance(each, Asked) for each in self._asked)
-        told = iter([done] * good if isinstance(done, Exception) else done)
-        return [
-            _answer(each, next(told)) if isinstance(each, Asked) else _failed(each)
-            for each in self._asked
-        ]
-
-
-async def _prepare_all(
-    groups: AsyncIterator[list[bytes]],
-    prepare: Callable[[Sequence[bytes]], Awaitable[_Group]],
-    ready: "asyncio.Queue[_Group | Exception | None]",
-) -> None:
-    """Prepare lines, one group ahead of what is taken; None or an error is the last."""
-    try:
-        async for lines in groups:
-            await ready.put(await prepare(lines))
-    except Exception as error:  # noqa: BLE001 - whoever waits must be told
-        await ready.put(error)
-    else:
-        await ready.put(None)
-
-
-async def _groups(chunks: AsyncIterator[list[bytes]]) -> AsyncIterator[list[bytes]]:
+async def _groups(chunks: AsyncIterator[list[bytes]]) -> AsyncGenerator[list[bytes], None]:
     """Yield as many lines as are taken at once, or those that came when no more do for a while."""
     held: list[bytes] = []
     coming: asyncio.Future[list[bytes]] | None = None

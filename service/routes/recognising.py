@@ -90,9 +90,10 @@ async def enroll_bulk(
     """Enroll a line at a time: `{identity, embedding | base64 | text, metadata?}` as NDJSON.
 
     Lines are written some hundreds at a time. Each is warned of that is as unlike its identity as
-    strangers are. In a gallery of more than 5,000 samples, it is looked whether it would be named
-    as another identity only with `doubts=all`, which takes a search a line; `"searched": false`
-    tells of an answer that it was not. `…/health` finds all of them afterwards.
+    strangers are. In a gallery of more than 5,000 samples, unless the service is set otherwise, it
+    is looked whether it would be named as another identity only with `doubts=all`, which takes a
+    search a line; `"searched": false` tells of an answer that it was not. `…/health` finds all of
+    them afterwards.
     """
     parts.recogniser.gallery(gallery)
     # A body of any length: each of its lines is bounded by the store's timeout instead.

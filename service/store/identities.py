@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from models_store import Sample
+from service.store.intake import Admitted, Intake
 from service.store.kept import (
     Change,
     Counts,
@@ -53,8 +54,8 @@ class IdentityStore(Protocol):
         24 hours. An original is also kept of a sample that is there without.
         """
 
-    async def enroll_all(self, enrollments: Sequence[Enrollment]) -> list[Enrolled | Exception]:
-        """Do enrollments of one gallery and model in order, many in one durable write.
+    async def enroll_all(self, intake: Intake) -> Admitted:
+        """Do enrollments, of which there is one at least, in order, many in one durable write.
 
         Each has the outcome that `enroll` would have, or the error that it would raise; none
         hinders the others. Those that shared a write have the same `StoreError` if it fails.

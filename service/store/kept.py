@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,9 +121,8 @@ class Enrollment:
 
         By which model it was embedded is not asked for, and may have changed since.
         """
-        asked = [self.identity, metadata_json(self.metadata)]
-        asked += [sample.fingerprint for sample in self.samples]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        fingerprints = [sample.fingerprint for sample in self.samples]
+        return payload_of(self.identity, self.metadata, fingerprints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,7 @@ class Change:
         return digest.hexdigest() == self.hash
 
 
-@dataclass(frozen=True, slots=True)
-class EnrolledSample:
+class EnrolledSample(NamedTuple):
     """What became of one sample; a duplicate has the id of the sample that was there."""
 
     id: int  # unique in the gallery and never used again; also the key in the index
@@ -253,6 +251,12 @@ class Rejection:
     identity: int  # its number
     created: datetime
     embedding: Embedding  # (d,)
+
+
+def payload_of(identity: str, metadata: Metadata | None, fingerprints: Sequence[str]) -> str:
+    """Return a SHA-256 of what an enrollment asks for, in hex."""
+    asked = [identity, metadata_json(metadata), *fingerprints]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def metadata_json(metadata: Metadata | None) -> str:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models_store import Sample
-from service.store.durable_redis import Word
+from service.quick_json import read, write
+from service.store.durable_redis import Word, refusal
+from service.store.intake import Admitted, Intake
 from service.store.kept import (
     Change,
     Embedding,
     Enrolled,
     EnrolledSample,
-    Enrollment,
     GallerySettings,
     GalleryState,
     KeptIdentity,
@@ -83,22 +84,22 @@ def logged(key: bytes, fields: Mapping[bytes, bytes]) -> Change:
     return change([key.partition(b"-")[0], *words, fields.get(b"at", b"")])
 
 
-def asked(enrollment: Enrollment) -> list[Word]:
-    """Return an enrollment, as the script takes it."""
-    key = enrollment.idempotency_key
-    words: list[Word] = [
-        enrollment.identity,
-        metadata_json(enrollment.metadata),
-        hashed(key),
-        enrollment.payload if key else "",
-        len(enrollment.samples),
-    ]
-    for sample in enrollment.samples:
-        beside = b"" if sample.beside is None else sample.beside.astype("<f4").tobytes()
-        kept = b"" if sample.original is None else original(sample.original)
-        # The library copies what it has of a command for each word that is not a view.
-        row = memoryview(sample.embedding.astype("<f4").tobytes())
-        words += [sample.fingerprint, row, beside, kept]
+def asked(intake: Intake) -> list[Word]:
+    """Return enrollments, as the script takes them."""
+    about = {
+        "identities": intake.identities,
+        "metadata": [metadata_json(metadata) for metadata in intake.metadata],
+        "keys": [hashed(key) for key in intake.keys],
+        "payloads": intake.payloads,
+        "counts": intake.counts,
+    }
+    # The library copies what it has of a command for each word that is not a view.
+    rows = memoryview(intake.embeddings.astype("<f4").tobytes())
+    words: list[Word] = [write(about), "".join(intake.fingerprints), rows]
+    for place in sorted(intake.beside.keys() | intake.originals.keys()):
+        beside, kept = intake.beside.get(place), intake.originals.get(place)
+        copy = b"" if beside is None else beside.astype("<f4").tobytes()
+        words += [1 + place, copy, b"" if kept is None else original(kept)]
     return words
 
 
@@ -107,14 +108,37 @@ def hashed(key: str | None) -> str:
     return hashlib.sha256(key.encode()).hexdigest() if key else ""
 
 
-def enrolled(replayed: int, answer: Mapping[str, Any]) -> Enrolled:
+def admitted(intake: Intake, answer: bytes) -> Admitted:
+    """Return what became of enrollments, from what the script says."""
+    told = read(answer)
+    hashes = list(told["hashes"])
+    made = [told["before"], *filter(None, hashes)]
+    before = iter(made)
+    done = Admitted(
+        versions=list(told["versions"]),
+        numbers=list(told["numbers"]),
+        counts=intake.counts,
+        ids=list(told["ids"]),
+        added=list(map(bool, told["added"])),
+        hashes=hashes,
+        previous=[next(before) if each else "" for each in hashes],
+        sealed=[(told["digest"], told["at"])] * len(hashes),
+        refused={int(k) - 1: refusal(why) for k, why in told["refused"].items()},
+        replayed={int(k) - 1: enrolled(kept) for k, kept in told["replayed"].items()},
+    )
+    for i, each in done.replayed.items():
+        done.versions[i], done.numbers[i] = each.version, each.identity
+    return done
+
+
+def enrolled(answer: Mapping[str, Any]) -> Enrolled:
     """Return an enrollment's result, from the answer that is kept for its idempotency key."""
     return Enrolled(
         version=int(answer["version"]),
         identity=int(answer["identity"]),
         samples=tuple(EnrolledSample(int(id_), outcome) for id_, outcome in answer["samples"]),
         change=change(answer["change"]) if answer["change"] else None,
-        replayed=bool(replayed),
+        replayed=True,
     )
 
 

@@ -4,19 +4,17 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from models_store import Sample
-from service.quick_json import read
 from service.store import redis_records as records
-from service.store.durable_redis import DurableRedis, Script, Word, refusal
+from service.store.durable_redis import DurableRedis, Script, Word
 from service.store.errors import (
     GalleryExists,
     ModelMismatch,
@@ -24,6 +22,7 @@ from service.store.errors import (
     StoreError,
     UnknownGallery,
 )
+from service.store.intake import Admitted, Intake
 from service.store.kept import (
     Change,
     Counts,
@@ -113,32 +112,27 @@ class RedisIdentityStore:
 
     async def enroll(self, enrollment: Enrollment) -> Enrolled:
         """Keep samples under an identity: all of them, or none."""
-        [outcome] = await self._enroll([records.asked(enrollment)], enrollment)
+        [outcome] = (await self.enroll_all(Intake.of([enrollment]))).each()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def enroll_all(self, enrollments: Sequence[Enrollment]) -> list[Enrolled | Exception]:
-        """Do enrollments of one gallery and model in order, many in one write."""
-        outcomes: list[Enrolled | Exception] = []
-        for group in _together(enrollments):
-            try:
-                outcomes += await self._enroll(group, enrollments[0])
-            except (StoreError, UnknownGallery, ModelMismatch) as error:
-                outcomes += [error] * len(group)
-        return outcomes
+    async def enroll_all(self, intake: Intake) -> Admitted:
+        """Do enrollments in order, many in one write."""
+        first, *others = intake.parts(_AT_ONCE, _BYTES_AT_ONCE)
+        done = await self._enroll(first)
+        for part in others:
+            done = done.followed_by(await self._enroll(part))
+        return done
 
-    async def _enroll(
-        self, group: Sequence[Sequence[Word]], of: Enrollment
-    ) -> list[Enrolled | Exception]:
-        """Run the script once for enrollments, as words, of one gallery and model."""
-        words = chain.from_iterable(group)
-        about = (self._log_length, of.digest, of.beside or "", self._kept_bytes)
-        answer = await self._run(_ENROLL, of.gallery, *about, *words)
-        return [
-            refusal(said) if isinstance(said, str) else records.enrolled(*said)
-            for said in read(answer)
-        ]
+    async def _enroll(self, part: Intake) -> Admitted:
+        """Run the script once."""
+        about = (self._log_length, part.digest, part.other or "", self._kept_bytes)
+        try:
+            answer = await self._run(_ENROLL, part.gallery, *about, *records.asked(part))
+        except (StoreError, UnknownGallery, ModelMismatch) as error:
+            return Admitted.none(part, error)
+        return records.admitted(part, answer)
 
     async def forget_identity(self, gallery: str, identity: str) -> Change:
         """Forget an identity with all its samples, or raise `UnknownIdentity`."""
@@ -437,22 +431,6 @@ def _cohort_words(cohort: StoredCohort) -> list[bytes | str]:
         cohort.embeddings.astype("<f4").tobytes(),
         cohort.calibration or "",
     ]
-
-
-def _together(enrollments: Sequence[Enrollment]) -> Iterator[list[list[Word]]]:
-    """Yield enrollments as words, as many at a time as the server is to be busy with."""
-    group: list[list[Word]] = []
-    size = 0
-    for enrollment in enrollments:
-        words = records.asked(enrollment)
-        more = sum(len(word) for word in words if isinstance(word, (bytes, memoryview)))
-        if group and (len(group) == _AT_ONCE or size + more > _BYTES_AT_ONCE):
-            yield group
-            group, size = [], 0
-        group.append(words)
-        size += more
-    if group:
-        yield group
 
 
 def _originals(lineage: str) -> str:

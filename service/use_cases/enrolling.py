@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
-from time import perf_counter
+from itertools import accumulate, chain, pairwise
+from time import monotonic, perf_counter
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,21 +19,22 @@ from index import Identifier
 from index.doubts import Doubt
 from models_store import Comparator, Given, Sample, Side
 from models_store.comparator import Array
-from service.callers.quotas import demand_room
+from service.callers.quotas import demand_room, no_room
 from service.embedding.batching import Overloaded
 from service.embedding.embedder import EmbeddedSamples, Embedder
 from service.replicas.galleries import Galleries
 from service.replicas.replica import Replica
 from service.store.errors import ModelMismatch, StoreError, UnknownGallery
 from service.store.identities import IdentityStore
-from service.store.kept import Enrolled, EnrolledSample, Enrollment, Metadata, NewSample
+from service.store.intake import Admitted, Intake
+from service.store.kept import EnrolledSample, Metadata
 from service.use_cases.results import Enrollments
 
-SEARCHED_UP_TO = 5000
-"""Samples of a gallery that is searched for every line of a bulk, where that is only to warn."""
+EMBEDDED_TOGETHER = 32
+"""Samples of enrollments that come together which are decoded, and run by the model, at a time."""
 
-EMBEDDED_TOGETHER = 64
-"""Samples of enrollments that come together which wait for the model at a time."""
+GROUPS_AT_ONCE = 2
+"""So many times these are under way: some are decoded while others are run."""
 
 
 class Doubtful(Exception):
@@ -49,8 +52,7 @@ DOUBTS: Mapping[Doubt, str] = MappingProxyType(
 OnSuspicion = Literal["warn", "refuse", "ignore"]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Samples that are to be kept under an identity."""
 
     identity: str
@@ -60,35 +62,104 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """What is asked for, embedded by the comparator of a gallery, or the reason why it cannot be.
-
-    `beside` are embeddings by the gallery's second comparator, by place.
-    """
-
-    asked: Asked
-    embedded: EmbeddedSamples | Exception
-    beside: Mapping[int, Array]
-    warnings: Sequence[str] = ()
-    searched: bool = True  # whether the gallery was searched for whom they are like
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
-    """Enrollments in one gallery, to be written: some of them perhaps are not."""
+    """Enrollments in one gallery, to be written: some of them perhaps are not.
+
+    Their samples have places one after the other, by which `embedded` and `beside` count: those
+    of enrollment i from `places[i]` to `places[i + 1]`. Warnings are by enrollment.
+    """
 
     gallery: str
     comparator: Comparator
     other: Comparator | None  # the gallery's second one, while it has one
     keeps: bool  # whether the gallery keeps what clients sent
-    lines: Sequence[Ready]
+    asked: Sequence[Asked]
+    places: Sequence[int]  # (k + 1,)
+    rows: Sequence[int]  # (k + 1,) in which row of the embeddings those of each enrollment begin
+    embedded: EmbeddedSamples
+    beside: Mapping[int, Array]  # embeddings by the second comparator
+    warnings: Mapping[int, list[str]]
+    searched: bool  # whether the gallery was searched for whom they are like
+
+    def refused(self) -> dict[int, Exception]:
+        """Return which enrollments have no sample that can be kept, and why the first cannot."""
+        first: dict[int, Exception] = {}
+        for place, why in sorted(self.embedded.failures.items()):
+            i = bisect_right(self.places, place) - 1
+            if self.rows[i] == self.rows[i + 1]:
+                first.setdefault(i, why)
+        return first
+
+    def intake(self, some: range, kept: Sequence[int]) -> Intake:
+        """Return those that are kept of some enrollments, as the store takes them."""
+        asked, places, rows = [self.asked[i] for i in kept], self.places, self.rows
+        own = slice(rows[some.start], rows[some.stop])
+        indices = self.embedded.indices[own]
+        of_these = self.asked[some.start : some.stop]
+        files = list(chain.from_iterable(each.files for each in of_these))
+        given = [files[place - places[some.start]] for place in indices]
+        beside = self.beside
+        originals = {i: one for i, one in enumerate(given) if isinstance(one, Sample)}
+        return Intake(
+            gallery=self.gallery,
+            digest=self.comparator.digest,
+            identities=[each.identity for each in asked],
+            metadata=[each.metadata for each in asked],
+            keys=[each.idempotency_key for each in asked],
+            counts=[rows[i + 1] - rows[i] for i in kept],
+            fingerprints=[fingerprint(one) for one in given],
+            embeddings=self.embedded.embeddings[own],
+            other=self.other.digest if self.other else None,
+            beside={i: beside[place] for i, place in enumerate(indices) if place in beside},
+            originals=originals if self.keeps else {},
+        )
+
+    def told(
+        self, kept: Sequence[int], done: Admitted, seconds: float
+    ) -> Iterator[Enrollments | Exception]:
+        """Yield what became of the enrollments that were to be kept."""
+        timings = self.embedded.timings | {"store": seconds}
+        indices, failures = self.embedded.indices, self.embedded.failures
+        samples, rows, places, end = done.samples, self.rows, self.places, 0
+        for j, i in enumerate(kept):
+            start, end = end, end + done.counts[j]
+            if why := done.refused.get(j):
+                yield why
+                continue
+            first, beyond = places[i], places[i + 1]
+            before = done.replayed.get(j)
+            own = before.samples if before else samples[start:end]
+            lost = [place for place in range(first, beyond) if place in failures]
+            yield Enrollments(
+                done.versions[j],
+                [place - first for place in indices[rows[i] : rows[i + 1]]],
+                own,
+                {place - first: failures[place] for place in lost} if lost else {},
+                [*_warnings(own), *self.warnings.get(i, ())],
+                timings,
+                self.searched,
+            )
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of enrollments in the store; the index may still be following."""
+
+    outcomes: list[Enrollments | Exception]
+    following: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def followed(self) -> None:
+        """Wait until the index knows of them, or will by the log."""
+        for task in self.following:
+            await asyncio.shield(task)
 
 
 class Enrolling:
     """Prepares enrollments, and then writes them: the next may be prepared while some are written.
 
     Each has an outcome of its own, which is what it would have been alone. `on_write` is told how
-    many seconds each write took.
+    many seconds each write took. `searched_up_to` is how many samples a gallery may have that is
+    searched for every line of a bulk, where that is only to warn.
     """
 
     def __init__(
@@ -99,6 +170,7 @@ class Enrolling:
         searchers: Executor,
         on_suspicion: OnSuspicion = "warn",
         on_write: Callable[[str, float], None] = lambda _operation, _seconds: None,
+        searched_up_to: int = 5000,
     ) -> None:
         self._embedder = embedder
         self._galleries = galleries
@@ -106,15 +178,7 @@ class Enrolling:
         self._searchers = searchers
         self._on_suspicion = on_suspicion
         self._on_write = on_write
-
-    async def enroll(
-        self, gallery: str, asked: Sequence[Asked], most: int | None
-    ) -> list[Enrollments | Exception]:
-        """Keep samples; return once the store will not lose them, and say of each what became.
-
-        `most` is how many samples the gallery may hold by these.
-        """
-        return await self.write(await self.prepare(gallery, asked, most), most)
+        self._searched_up_to = searched_up_to
 
     async def prepare(
         self, gallery: str, asked: Sequence[Asked], most: int | None, *, thorough: bool = True
@@ -127,97 +191,144 @@ class Enrolling:
         self._galleries.demand_writable()
         replica = self._galleries.get(gallery)
         settings, comparator, other = replica.state.settings, replica.comparator, replica.beside
-        lines = [
-            ready
-            for some in _together(asked)
-            for ready in await self._embed(replica, some, settings.references, most)
-        ]
+        places = [0, *accumulate(len(each.files) for each in asked)]
+        embedded, beside = await self._embed_all(replica, asked, settings.references, most)
+        warnings: dict[int, list[str]] = {}
+        searched = True
         if self._on_suspicion != "ignore":
-            small = replica.index.samples <= SEARCHED_UP_TO
-            others = thorough or small or self._on_suspicion == "refuse"
-            lines = await self._doubted(replica, lines, others=others)
-        return Prepared(gallery, comparator, other, settings.keep_samples, lines)
+            small = replica.index.samples <= self._searched_up_to
+            searched = thorough or small or self._on_suspicion == "refuse"
+            find = partial(_doubts, replica.index, asked, places, embedded, others=searched)
+            doubts = await asyncio.get_running_loop().run_in_executor(self._searchers, find)
+            if self._on_suspicion == "refuse":
+                refused = {place: Doubtful(DOUBTS[doubt]) for place, doubt in doubts.items()}
+                embedded = embedded.without(refused) if refused else embedded
+            else:
+                warnings = _warned(doubts, places)
+        return Prepared(
+            gallery,
+            comparator,
+            other,
+            settings.keep_samples,
+            asked,
+            places,
+            _rows(embedded, places),
+            embedded,
+            beside,
+            warnings,
+            searched,
+        )
 
-    async def write(self, prepared: Prepared, most: int | None) -> list[Enrollments | Exception]:
-        """Write what was prepared, in order, once there is room for it."""
-        outcomes = await self._write(prepared, most)
-        late = [i for i, each in enumerate(outcomes) if isinstance(each, ModelMismatch)]
+    async def write(self, prepared: Prepared, most: int | None) -> Stored:
+        """Write what was prepared, in order, once there is room for it.
+
+        It returns once the store will not lose it, perhaps before the index has followed. `most`
+        is how many samples the gallery may hold by these.
+        """
+        stored = await self._write(prepared, most)
+        late = [i for i, each in enumerate(stored.outcomes) if isinstance(each, ModelMismatch)]
         if late:  # the gallery may have got another comparator meanwhile
             await self._galleries.refresh()
-            asked = [prepared.lines[i].asked for i in late]
+            asked = [prepared.asked[i] for i in late]
             again = await self._write(await self.prepare(prepared.gallery, asked, most), most)
-            for i, outcome in zip(late, again, strict=True):
-                outcomes[i] = outcome
-        return outcomes
+            for i, outcome in zip(late, again.outcomes, strict=True):
+                stored.outcomes[i] = outcome
+            stored.following.extend(again.following)
+        return stored
 
-    async def _write(self, prepared: Prepared, most: int | None) -> list[Enrollments | Exception]:
-        outcomes: list[Enrollments | Exception] = []
-        while len(outcomes) < len(prepared.lines):
-            lines = prepared.lines[len(outcomes) :]
+    async def _write(self, prepared: Prepared, most: int | None) -> Stored:
+        stored = Stored([])
+        while (start := len(stored.outcomes)) < len(prepared.asked):
+            stop = len(prepared.asked)
             if most is not None:
+                await stored.followed()
                 held = self._galleries.get(prepared.gallery).index.samples
-                lines = list(_fitting(lines, held, most)) or [_too_many(lines[0], held, most)]
-            outcomes += await self._write_together(prepared, lines)
-        return outcomes
+                room = most - held + prepared.places[start]
+                stop = bisect_right(prepared.places, room, start) - 1
+                if stop <= start:
+                    stored.outcomes.append(no_room(most))
+                    continue
+            await self._write_some(prepared, range(start, stop), stored)
+        if most is not None:  # or who writes next would not know how much room is left
+            await stored.followed()
+        return stored
 
-    async def _write_together(
-        self, prepared: Prepared, lines: Sequence[Ready]
-    ) -> list[Enrollments | Exception]:
+    async def _write_some(self, prepared: Prepared, some: range, stored: Stored) -> None:
         started = perf_counter()
-        enrollments = [_enrollment(prepared, ready) for ready in lines]
-        kept = [each for each in enrollments if isinstance(each, Enrollment)]
-        done = await self._store_all(kept) if kept else []
-        await self._follow(prepared.gallery, kept, done)
-        seconds = perf_counter() - started
-        told = iter(done)
-        return [
-            _outcome(ready, next(told) if isinstance(each, Enrollment) else each, seconds)
-            for ready, each in zip(lines, enrollments, strict=True)
-        ]
+        refused = prepared.refused()
+        kept = [i for i in some if i not in refused]
+        told: Iterator[Enrollments | Exception] = iter(())
+        if kept:
+            intake = prepared.intake(some, kept)
+            done = await self._store_all(intake, stored)
+            told = prepared.told(kept, done, perf_counter() - started)
+        stored.outcomes += [refused[i] if i in refused else next(told) for i in some]
 
-    async def _store_all(self, enrollments: Sequence[Enrollment]) -> list[Enrolled | Exception]:
+    async def _store_all(self, intake: Intake, stored: Stored) -> Admitted:
+        """Write enrollments; the index then follows, now or as soon as it can."""
         self._galleries.demand_writable()
-        started = perf_counter()
-        if len(enrollments) > 1:
-            done = await self._store.enroll_all(enrollments)
-        else:
-            try:
-                done = [await self._store.enroll(enrollments[0])]
-            except Exception as error:  # noqa: BLE001 - it is this one's outcome
-                return [error]
-        self._on_write("enroll", perf_counter() - started)
+        replica = self._galleries.get(intake.gallery)
+        started, asked = perf_counter(), monotonic()
+        replica.expected += 1
+        try:
+            done = await self._store.enroll_all(intake)
+        except BaseException:
+            replica.expected -= 1
+            raise
+        following = asyncio.create_task(self._follow(replica, intake, done, asked))
+        stored.following.append(following)
+        if len(done.refused) < len(intake):
+            self._on_write("enroll", perf_counter() - started)
         return done
 
     async def _follow(
-        self,
-        gallery: str,
-        enrollments: Sequence[Enrollment],
-        done: Sequence[Enrolled | Exception],
+        self, replica: Replica, intake: Intake, done: Admitted, asked: float
     ) -> None:
-        """Let the index follow a write that is durable already, now or as soon as it can."""
-        written = [
-            (enrollment, enrolled)
-            for enrollment, enrolled in zip(enrollments, done, strict=True)
-            if isinstance(enrolled, Enrolled)
-        ]
-        if written:
+        try:
             with contextlib.suppress(StoreError, UnknownGallery):
-                await self._galleries.get(gallery).take_in(self._store, written)
+                now = self._galleries.get(intake.gallery)  # perhaps of another comparator
+                await now.take_in(self._store, intake, done, asked)
+        finally:
+            replica.expected -= 1
+
+    async def _embed_all(
+        self, replica: Replica, asked: Sequence[Asked], side: Side, most: int | None
+    ) -> tuple[EmbeddedSamples, dict[int, Array]]:
+        """Embed the samples of all, some together; return also embeddings by a second comparator.
+
+        What keeps some from being embedded is the failure of each.
+        """
+        files = list(chain.from_iterable(each.files for each in asked))
+        room = most if len(asked) == 1 else None
+        turns = asyncio.Semaphore(GROUPS_AT_ONCE)
+
+        async def embed(some: slice) -> tuple[EmbeddedSamples, dict[int, Array]]:
+            async with turns:
+                return await self._embed(replica, files[some], side, room)
+
+        groups = list(_together(asked))
+        done = await asyncio.gather(*map(embed, groups))
+        starts = [some.start for some in groups]
+        beside = {
+            start + place: row
+            for start, (_, found) in zip(starts, done, strict=True)
+            for place, row in found.items()
+        }
+        return EmbeddedSamples.joined([each for each, _ in done], starts), beside
 
     async def _embed(
-        self, replica: Replica, some: Sequence[Asked], side: Side, most: int | None
-    ) -> list[Ready]:
-        files = [one for asked in some for one in asked.files]
+        self, replica: Replica, files: Sequence[Given], side: Side, most: int | None
+    ) -> tuple[EmbeddedSamples, dict[int, Array]]:
+        comparator = replica.comparator
         try:
-            if len(some) == 1:
-                demand_room(most, replica.index.samples + len(files))
-            embedded, beside = await asyncio.gather(
-                self._embedder.embed(replica.comparator, side, files),
+            demand_room(most, replica.index.samples + len(files))
+            return await asyncio.gather(
+                self._embedder.embed(comparator, side, files),
                 self._embed_beside(replica.beside, side, files),
             )
         except Exception as error:  # noqa: BLE001 - it is the outcome of each of these
-            return [Ready(asked, error, {}) for asked in some]
-        return list(_shared_out(some, embedded, beside))
+            nothing = np.empty((0, comparator.manifest.dimension), np.float32)
+            return EmbeddedSamples([], nothing, dict.fromkeys(range(len(files)), error), {}), {}
 
     async def _embed_beside(
         self, other: Comparator | None, side: Side, files: Sequence[Given]
@@ -235,51 +346,46 @@ class Enrolling:
             return {}
         return {places[i]: row for i, row in zip(found.indices, found.embeddings, strict=True)}
 
-    async def _doubted(
-        self, replica: Replica, lines: Sequence[Ready], *, others: bool
-    ) -> list[Ready]:
-        """Return the same with what is odd about samples as warnings, or without these."""
-        given = {
-            i: (ready.asked.identity, ready.embedded.embeddings)
-            for i, ready in enumerate(lines)
-            if isinstance(ready.embedded, EmbeddedSamples)
-        }
-        find = partial(_doubts, replica.index, list(given.values()), others=others)
-        found = await asyncio.get_running_loop().run_in_executor(self._searchers, find)
-        told = dict(zip(given, found, strict=True))
-        return [
-            replace(self._told(ready, told.get(i, [])), searched=others)
-            for i, ready in enumerate(lines)
-        ]
 
-    def _told(self, ready: Ready, doubts: Sequence[Doubt | None]) -> Ready:
-        embedded = ready.embedded
-        if not any(doubts) or isinstance(embedded, Exception):
-            return ready
-        odd = {
-            index: DOUBTS[doubt]
-            for index, doubt in zip(embedded.indices, doubts, strict=True)
-            if doubt
-        }
-        if self._on_suspicion == "warn":
-            return replace(ready, warnings=[f"sample {i} {what}" for i, what in odd.items()])
-        left = embedded.without({i: Doubtful(what) for i, what in odd.items()})
-        return replace(ready, embedded=left if left.indices else left.failures[min(left.failures)])
+def _rows(embedded: EmbeddedSamples, places: Sequence[int]) -> list[int]:
+    """Return in which row of the embeddings those from each of the places on begin."""
+    rows: list[int] = np.searchsorted(embedded.indices, places).tolist()
+    return rows
 
 
 def _doubts(
-    index: Identifier, given: Sequence[tuple[str, Array]], *, others: bool
-) -> list[list[Doubt | None]]:
-    """Return what is odd about the samples of each enrollment."""
-    if len(given) > 1 and all(len(samples) == 1 for _, samples in given):
-        identities = [identity for identity, _ in given]
-        samples = np.concatenate([one for _, one in given])
-        return [[doubt] for doubt in index.doubts_of_each(identities, samples, others=others)]
-    found: list[list[Doubt | None]] = []
-    for identity, samples in given:
-        doubts = index.doubts(identity, samples)
-        found.append([doubts.of(i) for i in range(len(samples))])
-    return found
+    index: Identifier,
+    asked: Sequence[Asked],
+    places: Sequence[int],
+    embedded: EmbeddedSamples,
+    *,
+    others: bool,
+) -> dict[int, Doubt]:
+    """Return what is odd about samples, by place."""
+    rows = _rows(embedded, places)
+    own = [
+        (each.identity, embedded.embeddings[start:stop])
+        for each, (start, stop) in zip(asked, pairwise(rows), strict=True)
+        if start < stop
+    ]
+    found: list[Doubt | None] = []
+    if len(own) > 1 and len(own) == len(embedded.indices):
+        identities = [identity for identity, _ in own]
+        found = index.doubts_of_each(identities, embedded.embeddings, others=others)
+    else:
+        for identity, samples in own:
+            doubts = index.doubts(identity, samples)
+            found += [doubts.of(i) for i in range(len(samples))]
+    return {place: doubt for place, doubt in zip(embedded.indices, found, strict=True) if doubt}
+
+
+def _warned(doubts: Mapping[int, Doubt], places: Sequence[int]) -> dict[int, list[str]]:
+    """Return in words what is odd about samples, by enrollment."""
+    warnings: dict[int, list[str]] = {}
+    for place, doubt in doubts.items():
+        i = bisect_right(places, place) - 1
+        warnings.setdefault(i, []).append(f"sample {place - places[i]} {DOUBTS[doubt]}")
+    return warnings
 
 
 def fingerprint(given: Given) -> str:
@@ -288,105 +394,18 @@ def fingerprint(given: Given) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _together(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """Yield enrollments as many at a time as are embedded together."""
-    group: list[Asked] = []
-    samples = 0
+def _together(asked: Sequence[Asked]) -> Iterator[slice]:
+    """Yield the places of samples that are embedded together: ready embeddings cost nothing."""
+    start = end = samples = 0
     for each in asked:
         more = sum(isinstance(one, Sample) for one in each.files)
-        if group and samples + more > EMBEDDED_TOGETHER:
-            yield group
-            group, samples = [], 0
-        group.append(each)
-        samples += more
-    if group:
-        yield group
-
-
-def _shared_out(
-    some: Sequence[Asked], embedded: EmbeddedSamples, beside: Mapping[int, Array]
-) -> Iterator[Ready]:
-    """Yield for each what became of its own files."""
-    rows = {index: row for row, index in enumerate(embedded.indices)}
-    start = 0
-    for asked in some:
-        files = range(start, start + len(asked.files))
-        there = [i for i in files if i in rows]
-        failures = {i - start: embedded.failures[i] for i in files if i in embedded.failures}
-        if failures and not there:
-            yield Ready(asked, failures[min(failures)], {})
-        else:
-            first = rows[there[0]] if there else 0  # they are in order, and so lie together
-            of_these = embedded.embeddings[first : first + len(there)]
-            places = [i - start for i in there]
-            besides = {i - start: beside[i] for i in files if i in beside} if beside else {}
-            told = EmbeddedSamples(places, of_these, failures, embedded.timings)
-            yield Ready(asked, told, besides)
-        start = files.stop
-
-
-def _fitting(lines: Sequence[Ready], held: int, most: int) -> Iterator[Ready]:
-    """Yield the first lines, as far as a gallery that holds so many samples may hold them too."""
-    for ready in lines:
-        held += len(ready.asked.files)
-        if held > most:
-            return
-        yield ready
-
-
-def _too_many(ready: Ready, held: int, most: int) -> Ready:
-    try:
-        demand_room(most, held + len(ready.asked.files))
-    except Exception as error:  # noqa: BLE001 - it is the outcome of this one
-        return replace(ready, embedded=error)
-    return ready
-
-
-def _enrollment(prepared: Prepared, ready: Ready) -> Enrollment | Exception:
-    """Return what is to be written, or why nothing is."""
-    embedded, asked = ready.embedded, ready.asked
-    if isinstance(embedded, Exception):
-        return embedded
-    return Enrollment(
-        gallery=prepared.gallery,
-        digest=prepared.comparator.digest,
-        identity=asked.identity,
-        samples=[
-            NewSample(
-                fingerprint(asked.files[i]),
-                embedding,
-                ready.beside.get(i),
-                _original(asked.files[i]) if prepared.keeps else None,
-            )
-            for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True)
-        ],
-        metadata=asked.metadata,
-        idempotency_key=asked.idempotency_key,
-        beside=prepared.other.digest if prepared.other else None,
-    )
-
-
-def _original(given: Given) -> Sample | None:
-    """Return what there is to keep of what a client sent: of a ready embedding nothing."""
-    return given if isinstance(given, Sample) else None
-
-
-def _outcome(ready: Ready, done: Enrolled | Exception, seconds: float) -> Enrollments | Exception:
-    if isinstance(ready.embedded, Exception):
-        return ready.embedded
-    if isinstance(done, Exception):
-        return done
-    return Enrollments(
-        version=done.version,
-        indices=ready.embedded.indices,
-        samples=done.samples,
-        failures=ready.embedded.failures,
-        warnings=[*_warnings(done.samples), *ready.warnings],
-        searched=ready.searched,
-        timings=ready.embedded.timings | {"store": seconds},
-    )
+        if end > start and samples + more > EMBEDDED_TOGETHER:
+            yield slice(start, end)
+            start, samples = end, 0
+        end, samples = end + len(each.files), samples + more
+    yield slice(start, end)
 
 
 def _warnings(samples: Sequence[EnrolledSample]) -> list[str]:
-    duplicates = sum(sample.outcome == "duplicate" for sample in samples)
-    return [f"{duplicates} of the samples were enrolled before"] if duplicates else []
+    duplicates = [sample for sample in samples if sample.outcome == "duplicate"]
+    return [f"{len(duplicates)} of the samples were enrolled before"] if duplicates else []

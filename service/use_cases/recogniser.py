@@ -25,7 +25,7 @@ from service.replicas.replica import Replica, ReplicaBehind
 from service.store.errors import StoreError, UnknownGallery
 from service.store.identities import IdentityStore
 from service.store.kept import Change, GallerySettings, GalleryState, Metadata, StoredCohort
-from service.use_cases.enrolling import Asked, Enrolling, OnSuspicion, Prepared
+from service.use_cases.enrolling import Asked, Enrolling, OnSuspicion, Prepared, Stored
 from service.use_cases.results import (
     Checkup,
     Enrollments,
@@ -68,6 +68,7 @@ class Recogniser:
         target_fpir: float,
         on_write: Callable[[str, float], None] = lambda _operation, _seconds: None,
         on_suspicion: OnSuspicion = "warn",
+        searched_up_to: int = 5000,
     ) -> None:
         self.comparators = dict(comparators)
         self.galleries = galleries
@@ -78,7 +79,9 @@ class Recogniser:
         self._searchers = searchers
         self._probing = Probing(searchers)
         self._on_write = on_write
-        self._enrolling = Enrolling(embedder, galleries, store, searchers, on_suspicion, on_write)
+        self._enrolling = Enrolling(
+            embedder, galleries, store, searchers, on_suspicion, on_write, searched_up_to
+        )
         self._caller = KEYLESS
         self._one_check_up = asyncio.Lock()  # or check-ups would keep every searcher busy
 
@@ -211,7 +214,11 @@ class Recogniser:
         """Keep samples under an identity; it returns once the store will not lose them."""
         asked = Asked(identity, files, metadata, idempotency_key)
         self.gallery(gallery)
-        [outcome] = await self._enrolling.enroll(gallery, [asked], self._most_samples)
+        most = self._most_samples
+        prepared = await self._enrolling.prepare(gallery, [asked], most)
+        stored = await self._enrolling.write(prepared, most)
+        await stored.followed()
+        [outcome] = stored.outcomes
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -224,7 +231,7 @@ class Recogniser:
         most = self._most_samples
         return await self._enrolling.prepare(gallery, asked, most, thorough=thorough)
 
-    async def enroll_many(self, prepared: Prepared) -> list[Enrollments | Exception]:
+    async def enroll_many(self, prepared: Prepared) -> Stored:
         """Write enrollments together, in order; each has an outcome of its own."""
         return await self._enrolling.write(prepared, self._most_samples)
 

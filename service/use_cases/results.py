@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from index import (
     Boundary,
@@ -35,8 +35,7 @@ class Verification:
     timings: Timings
 
 
-@dataclass(frozen=True, slots=True)
-class Enrollments:
+class Enrollments(NamedTuple):
     """What became of an enrollment: `samples[i]` is the one sent at `indices[i]`.
 
     `searched` is whether somebody else was looked for who would be named by them.

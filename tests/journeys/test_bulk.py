@@ -1,5 +1,6 @@
 """Many lines in one request: each has an outcome of its own, and is there once it is told."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -32,6 +33,29 @@ def bulk(client, gallery, lines, **params):
     assert answer.status_code == 200, answer.text
     told = [json.loads(line) for line in answer.text.splitlines()]
     assert [line["line"] for line in told] == list(range(len(told)))
+    return told
+
+
+@contextlib.contextmanager
+def open_bulk(service, gallery):
+    """A body that goes on, and the answers to it."""
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as channel:
+        head = f"POST /enroll/bulk?gallery={gallery} HTTP/1.1\r\nhost: {host}:{port}\r\n"
+        channel.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
+        yield channel.sendall, channel.makefile("rb")
+
+
+def send_and_read(send, answer, lines):
+    """Send lines in one chunk, and return what is answered while the body goes on."""
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    send(f"{len(body):x}\r\n".encode() + body + b"\r\n")
+    told = []
+    while len(told) < len(lines):
+        said = answer.readline()
+        assert said
+        if said.startswith(b"{"):
+            told.append(json.loads(said))
     return told
 
 
@@ -89,6 +113,24 @@ def test_lines_of_every_kind_stand_side_by_side_and_the_bad_ones_fail_alone(clie
     assert [line["id"] for line in again] == [line["id"] for line in told if "id" in line]
 
 
+def test_pictures_that_are_embedded_in_turns_are_answered_in_order(client, gallery):
+    lines = [
+        {"identity": f"drawn-{take}-{i}", **as_json(draw(i, take))}
+        for take in range(1, 5)
+        for i in range(20)
+    ]
+    lines[40] = {"identity": "nobody", "base64": "bm90IGFuIGltYWdl"}
+
+    told = bulk(client, gallery, lines)
+
+    assert outcomes(told) == ["added"] * 40 + ["undecodable-input"] + ["added"] * 39
+    good = [line for line in told if line["outcome"] == "added"]
+    assert [line["version"] for line in good] == list(range(1, 80))
+    assert [line["identity"] for line in good] == [
+        line["identity"] for line in lines if line["identity"] != "nobody"
+    ]
+
+
 def test_of_equal_lines_the_first_is_added_and_the_others_are_duplicates(client, gallery):
     [line] = embeddings(1)
 
@@ -131,6 +173,15 @@ def test_in_a_large_gallery_others_are_looked_for_where_that_is_asked(client, ga
     assert not any("searched" in line for line in thorough)
 
 
+def test_how_large_a_gallery_is_searched_for_every_line_is_a_setting(start_service):
+    with start_service(bulk_searched_up_to=100).client() as client:
+        first = bulk(client, "default", embeddings(101))
+        then = bulk(client, "default", embeddings(2, 7, "then-{}"))
+
+    assert not any("searched" in line for line in first)
+    assert [line["searched"] for line in then] == [False, False]
+
+
 def test_what_may_be_asked_of_doubts_is_said(client, gallery):
     answer = client.post(f"/enroll/bulk?gallery={gallery}&doubts=some", content=b"{}\n")
 
@@ -139,21 +190,38 @@ def test_what_may_be_asked_of_doubts_is_said(client, gallery):
 
 
 def test_lines_are_answered_although_the_body_goes_on(running_service, gallery):
-    host, port = running_service.url.removeprefix("http://").split(":")
-    told = []
+    with open_bulk(running_service, gallery) as (send, answer):
+        told = [send_and_read(send, answer, [line]) for line in embeddings(2)]
 
-    with socket.create_connection((host, int(port)), timeout=30) as channel:
-        head = f"POST /enroll/bulk?gallery={gallery} HTTP/1.1\r\nhost: {host}:{port}\r\n"
-        channel.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
-        answer = channel.makefile("rb")
-        for line in embeddings(2):
-            body = json.dumps(line).encode() + b"\n"
-            channel.sendall(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-            while not (said := answer.readline()).startswith(b"{"):
-                assert said
-            told.append(json.loads(said))
+    assert [line["outcome"] for [line] in told] == ["added", "added"]
 
-    assert [line["outcome"] for line in told] == ["added", "added"]
+
+def test_lines_whose_barrier_fails_are_of_unknown_outcome_until_they_are_asked_again(
+    start_service, start_server
+):
+    server = start_server()
+    service = start_service(redis_url=server.url)
+    lines, told = embeddings(40), []
+
+    with service.client() as client, open_bulk(service, "default") as (send, answer):
+        told += send_and_read(send, answer, lines[:20])
+        assert server.command("CONFIG SET appendonly no").startswith("+OK")
+        told += send_and_read(send, answer, lines[20:])
+        assert server.command("CONFIG SET appendonly yes").startswith("+OK")
+        server.wait("CONFIG GET appendonly", "yes")
+        again = []
+        while not again or any(
+            line["outcome"] == "failed" for line in again
+        ):  # its file is written anew first
+            again = bulk(client, "default", lines)
+            time.sleep(0.1)
+        samples = client.get("/galleries/default").json()["samples"]
+
+    assert outcomes(told) == ["added"] * 20 + ["not-durable"] * 20
+    assert {line["problem"]["outcome"] for line in told[20:]} == {"unknown"}
+    assert [line["outcome"] for line in again] == ["duplicate"] * 40
+    assert [line["id"] for line in again[:20]] == [line["id"] for line in told[:20]]
+    assert samples == 40
 
 
 @pytest.mark.slow

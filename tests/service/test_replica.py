@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from service.replicas.snapshots import Snapshots
 from service.store.durable_redis import DurableRedis
 from service.store.embedded_redis import EmbeddedRedis
 from service.store.errors import EditConflict, IdentityExists, UnknownEdit, UnknownIdentity
+from service.store.intake import Intake
 from service.store.kept import Change, Enrollment, GallerySettings, NewSample, Position
 from service.store.redis_edits import RedisEdits
 from service.store.redis_store import RedisIdentityStore
@@ -147,7 +149,8 @@ async def test_whoever_takes_in_own_writes_has_what_whoever_reads_everything_has
             Enrollment("staff", model.digest, rng.choice(NAMES), [sample(rng.randrange(40))])
             for _ in range(rng.randrange(1, 6))
         ]
-        done = await store.enroll_all(asked)
+        intake = Intake.of(asked)
+        done = await store.enroll_all(intake)
         changes = store.changes
         steps.append(0)
 
@@ -156,9 +159,9 @@ async def test_whoever_takes_in_own_writes_has_what_whoever_reads_everything_has
             return await changes(*words)
 
         store.changes = counted  # type: ignore[method-assign]
-        await writer.take_in(store, list(zip(asked, done, strict=True)))
+        await writer.take_in(store, intake, done, monotonic())
         store.changes = changes  # type: ignore[method-assign]
-        assert writer.version == max(each.version for each in done)
+        assert writer.version == max(done.versions)
     reader = await load(store, model, tmp_path)
 
     assert writer.position == reader.position
