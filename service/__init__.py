@@ -2,6 +2,6 @@
 
 import os
 
-# Before NumPy is loaded: its threads would spin for a tenth of a second after each product, and
-# take the core from whoever has work. (The exponent of two of the cycles that they do.)
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # noqa: TID251 - it is told, not asked
+# Before NumPy is loaded: its products are small or in stretches, and threads of its own for each
+# would take the cores from requests and the store. FAISS and ONNX Runtime have their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # noqa: TID251 - it is told, not asked

@@ -1,9 +1,11 @@
 """A gallery that is read chunk by chunk is one array, however many come."""
 
+import gc
+
 import numpy as np
 import pytest
 
-from service.replicas.reading import Gathered, joined
+from service.replicas.reading import MANY, Gathered, joined, nothing_collected
 from service.store.kept import References
 
 
@@ -36,3 +38,16 @@ def test_what_there_is_room_for_is_held_once() -> None:
     _, frozen = joined(gathered)
 
     assert all(np.shares_memory(frozen.embeddings, each.embeddings) for each in gathered.chunks)
+
+
+@pytest.mark.parametrize("made", [0, MANY])
+def test_what_is_few_is_looked_through_for_garbage_as_before(made: int) -> None:
+    gc.unfreeze()
+    with nothing_collected():
+        held = [[] for _ in range(made + MANY // 10)]
+
+    assert (gc.get_freeze_count() > 0) == (made == MANY)
+    assert gc.isenabled()
+
+    gc.unfreeze()
+    del held
