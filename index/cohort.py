@@ -54,6 +54,7 @@ class Cohort:
     ) -> None:
         order = np.argsort(-best, kind="stable")
         self._falling = best[order]
+        self._rising = -self._falling
         self._weights = np.ones(len(best)) if weights is None else weights[order]
         self._interpolated = interpolated
         reached = np.concatenate([[0.0], np.cumsum(self._weights)])
@@ -134,7 +135,7 @@ class Cohort:
         return possible - 1
 
     def _reaching(self, score: float) -> int:
-        return int(np.searchsorted(-self._falling, -score, side="right"))
+        return int(self._rising.searchsorted(-score, side="right"))
 
     def _effective_count(self) -> float:
         """Return how many strangers of equal weight would tell as much."""

@@ -1,7 +1,7 @@
 """Candidates → a decision: match, possible or unknown."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from index.cohort import Cohort, Source
 from index.miss_rate import MissReason
@@ -20,8 +20,7 @@ Reason = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateIdentity:
+class CandidateIdentity(NamedTuple):
     """An identity that a probe came close to, with its best references as (key, score)."""
 
     identity: str
@@ -86,7 +85,8 @@ class Identification:
 class Terms:
     """What every probe of a request is judged by; no threshold where nobody is enrolled.
 
-    `expected_fnir` is a rate, or why none is known.
+    `expected_fnir` is a rate, or why none is known. `likeness` to strangers is common here, and
+    is counted from in posteriors, if there are any.
     """
 
     rule: Rule
@@ -96,6 +96,7 @@ class Terms:
     expected_fnir: float | MissReason
     posterior_reason: PosteriorReason | None
     evidence: Evidence
+    likeness: float = 0.0
 
 
 def decide(

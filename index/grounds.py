@@ -157,7 +157,7 @@ class Grounds:
         model = None if terms.posterior_reason else self._worth(terms.rule)[0]
         if not model:
             return [None] * len(rankings)
-        alike = self._likeness.likeness(probes) - self._common_likeness(terms.rule)
+        alike = self._likeness.likeness(probes) - terms.likeness
         everybody = self.roster.scores(probes, self.roster.identities, terms.rule)
         listed = [[each.score for each in ranking] for ranking in rankings]
         samples, crowd = self._samples_each, terms.cohort.crowd
@@ -229,7 +229,8 @@ class Grounds:
             self.roster.sizes,
         )
         evidence = Evidence(self.source, counted, trials, interval, raised, between)
-        return Terms(rule, cohort, threshold, target_fpir, missed, why_not, evidence)
+        common = 0.0 if why_not else self._common_likeness(rule)
+        return Terms(rule, cohort, threshold, target_fpir, missed, why_not, evidence, common)
 
     def _worth(self, rule: Rule) -> Measured:
         """Return what was measured of this rule, or of another, which knows that it is."""

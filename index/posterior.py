@@ -263,9 +263,10 @@ class _Known:
         return np.array([1.0, np.log(self.samples)])
 
     def _of_nobody(self) -> Scores:
-        same = np.tile([1.0, np.log(self.samples)], (len(self.likeness), 1))
-        crowd = np.tile([self.crowd.mean, self.crowd.variance], (len(self.likeness), 1))
-        return np.column_stack([same, self.likeness, crowd])
+        known = np.empty((len(self.likeness), 5))
+        known[:] = 1.0, np.log(self.samples), 0.0, self.crowd.mean, self.crowd.variance
+        known[:, 2] = self.likeness
+        return known
 
 
 def _logits(scores: Scores) -> Scores:

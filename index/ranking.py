@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,7 @@ _VOTERS = 5
 DEPTH = 64  # neighbours searched at first
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """An identity's score for one probe; `distance` is to its centroid or its nearest sample."""
 
     identity: str

@@ -1,8 +1,25 @@
 """Many readers or one writer at a time."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Condition
+
+
+class _Held(AbstractContextManager[None]):
+    """What is begun and ended for as long as a context lasts, with no generator in between.
+
+    An identification reads under a lock a few times a probe, and that is a third of the price.
+    """
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._begin = begin
+        self._end = end
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
 
 class ReadersWriterLock:
@@ -20,28 +37,16 @@ class ReadersWriterLock:
         self._writers_waiting = 0
         self._writing = False
         self._written = 0  # how many writers have ended
+        self._as_reader = _Held(self._begin_reading, self._end_reading)
+        self._as_writer = _Held(self._begin_writing, self._end_writing)
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self) -> AbstractContextManager[None]:
         """Hold the lock together with other readers."""
-        with self._turn:
-            if self._writing or self._writers_waiting:
-                written = self._written
-                self._readers_waiting += 1
-                self._turn.wait_for(lambda: self._written > written)
-                self._readers_next -= 1
-            self._readers += 1
-        with self._as_reader():
-            yield
+        return self._as_reader
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the lock alone."""
-        self._begin_writing()
-        try:
-            yield
-        finally:
-            self._end_writing()
+        return self._as_writer
 
     @contextmanager
     def reading_after(self, prepare: Callable[[], None]) -> Iterator[None]:
@@ -56,17 +61,24 @@ class ReadersWriterLock:
             self._end_writing()
             raise
         self._end_writing(readers=1)
-        with self._as_reader():
-            yield
-
-    @contextmanager
-    def _as_reader(self) -> Iterator[None]:
         try:
             yield
         finally:
-            with self._turn:
-                self._readers -= 1
-                self._turn.notify_all()
+            self._end_reading()
+
+    def _begin_reading(self) -> None:
+        with self._turn:
+            if self._writing or self._writers_waiting:
+                written = self._written
+                self._readers_waiting += 1
+                self._turn.wait_for(lambda: self._written > written)
+                self._readers_next -= 1
+            self._readers += 1
+
+    def _end_reading(self) -> None:
+        with self._turn:
+            self._readers -= 1
+            self._turn.notify_all()
 
     def _begin_writing(self) -> None:
         with self._turn:

@@ -144,7 +144,7 @@ def _shortened(result: Identification) -> Identification:
     return replace(
         result,
         candidates=tuple(
-            replace(each, samples=each.samples[:MOST_LISTED])
+            each._replace(samples=each.samples[:MOST_LISTED])
             for each in result.candidates[:MOST_LISTED]
         ),
     )
