@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import sys
 
 import uvloop
@@ -52,4 +53,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # an index may still be at work in a thread, on memory that would be freed

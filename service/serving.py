@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Timer
@@ -54,14 +54,14 @@ async def serve(
         )
         gc.collect()
         gc.freeze()  # so that no collection walks what is there to stay: that took 0.1 s each time
-        server = _Server(config, app, entrance, settings.drain_delay, settings.drain_timeout)
         url, *own = [_url(listener) for listener in listeners]
+        told: dict[str, object] = {"url": url, "docs": f"{url}/docs"}
         if member is None:
             forget_others(settings.data_dir, processes=1)
-            log.info("serving", url=url, docs=f"{url}/docs")
         else:
             await _until_started(app, BEFORE_IT_HELPS if member.again else 0)
-            log.info("serving", url=url, docs=f"{url}/docs", process=member.number, own=own[0])
+            told |= {"process": member.number, "own": own[0]}
+        server = _Server(config, app, entrance, settings.drain_delay, settings.drain_timeout, told)
         more = [each.dup() for each in listeners for _ in range(AT_ONCE - 1)]
         await server.serve(sockets=[*listeners, *more])
 
@@ -71,7 +71,8 @@ class _Server(uvicorn.Server):
 
     At the first signal it says that it is not ready and asks its clients to connect anew, which
     should be elsewhere; after `delay` seconds it takes no connection any more; `timeout` seconds
-    after the signal it cuts off what is left. At the second signal it ends at once.
+    after the signal it cuts off what is left. At the second signal it ends at once. What is `told`
+    is logged once it can be reached.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class _Server(uvicorn.Server):
         entrance: Entrance,
         delay: float,
         timeout: float,
+        told: Mapping[str, object],
     ) -> None:
         super().__init__(config)
         self._app = app
         self._entrance = entrance
         self._delay = min(delay, timeout)
         self._timeout = timeout
+        self._told = told
         self._begun = self._end = 0.0  # when it was told to end, and when all has to be over
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -96,6 +99,10 @@ class _Server(uvicorn.Server):
         watching = asyncio.create_task(self._entrance.watch())
         await self._serve(sockets)
         watching.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("serving", **self._told)  # not before: whoever reads it may connect at once
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop, tasks = asyncio.get_running_loop(), self.server_state.tasks
