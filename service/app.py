@@ -274,6 +274,7 @@ async def _assemble(
         drift=Drift(comparators.values()),
         uploads=uploads,
         bulk_limit=settings.max_bulk_bytes,
+        bulk_unread=settings.bulk_unread_bytes,
         import_limit=settings.max_import_bytes,
         imports=ImportLimits(
             line=settings.max_upload_bytes,

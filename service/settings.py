@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         description="Samples of a gallery up to which each line of a bulk is looked for under "
         "other names, where that is only to warn",
     )
+    bulk_unread_bytes: int = Field(
+        2**26,
+        gt=0,
+        description="Bytes of answers to a bulk that wait for a client who sends first",
+    )
     drain_timeout: float = Field(
         10.0, gt=0, description="Seconds after SIGTERM in which requests in flight may end"
     )

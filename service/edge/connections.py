@@ -51,16 +51,20 @@ class Connection(Protocol):
     def unread(self) -> int:
         """Return how many bytes of answers the client has not taken."""
 
+    def sent(self) -> int:
+        """Return how many bytes of a body have come, 0 while none is being sent."""
+
     def give_up(self, stage: Stage) -> None:
         """End it, because the client took too long or others need the place."""
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What a client has not read, since when, and how many bytes it was then."""
+    """What a client has not read, since when, how many bytes it was then, and of its own body."""
 
     since: float
     left: int
+    sent: int
 
 
 class Connections:
@@ -131,10 +135,11 @@ class Connections:
             self._end(connection, Stage.READING, Stage.READING.value)
 
     def _reads(self, connection: Connection, now: float) -> bool:
-        left = connection.unread()
+        left, sent = connection.unread(), connection.sent()
         answer = self._open[connection] if left else None
-        if left and (answer is None or left > answer.left):  # more to read: it begins anew
-            answer = _Answer(now, left)
+        # More to read, or it is still sending, as many do before they read: it begins anew.
+        if left and (answer is None or left > answer.left or sent > answer.sent):
+            answer = _Answer(now, left, sent)
         self._open[connection] = answer
         if answer is None:
             return True

@@ -51,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._entrance = entrance
         self.headers = []
         self._head = 0  # bytes of this request's head that are read
-        self._unread = 0  # bytes that came since the last head was whole
+        self._came = 0  # bytes that came since the last head was whole
         self._in_head = False
         self._in_body = False
         self._refused = False  # whether the request that is being read was turned away
@@ -82,14 +82,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take in what comes, unless the connection is given up."""
         if self._ended():
             return
-        self._unread += len(data)
+        self._came += len(data)
         self._feeding, self._next = True, None
         if not (self._in_head or self._in_body):
             self._in_head = True
             if self._quiet():
                 self._wait(Stage.HEAD)
         super().data_received(data)
-        if not (self._in_body or self._ended()) and self._unread > LONGEST_HEAD:
+        if not (self._in_body or self._ended()) and self._came > LONGEST_HEAD:
             self._refuse(HEADERS_TOO_LARGE)
         self._feeding = False
         if self._next is not None:
@@ -139,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request's body."""
-        self._in_body, self._unread = False, 0
+        self._in_body, self._came = False, 0
         if self._refused:
             self._refused = False
             self._wait(Stage.IDLE)
@@ -174,6 +174,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def unread(self) -> int:
         """Return how many bytes of answers the client has not taken."""
         return int(self.transport.get_write_buffer_size())
+
+    def sent(self) -> int:
+        """Return how many bytes of a body have come, 0 while none is being sent."""
+        return self._came if self._in_body else 0
 
     def give_up(self, stage: Stage) -> None:
         """End the connection, because the client took too long or others need the place."""

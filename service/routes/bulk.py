@@ -1,7 +1,7 @@
 """Many enrollments in one request: NDJSON lines in, an outcome a line out."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from itertools import repeat
@@ -40,7 +40,7 @@ async def enroll_lines(
     longest_metadata: int,
     thorough: bool = False,
     on_outcome: Callable[[str, int], None] = lambda _outcome, _n: None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield one JSON line for each line that came, in order, some lines at a time.
 
     `{"line", "identity", "outcome": "added" | "duplicate", "id", "version"}`, with
@@ -90,6 +90,44 @@ async def enroll_lines(
                 number += len(answers)
         except TooLarge as error:  # the status is sent already
             yield _line(number, _failed(error))
+
+
+async def unread(answers: AsyncGenerator[bytes, None], most: int) -> AsyncGenerator[bytes, None]:
+    """Yield these bytes; while nobody takes them more are made, until `most` wait or are passed.
+
+    Many a client sends a whole body before it reads: it would wait for us, and we for it.
+    """
+    held: deque[bytes] = deque()
+    changed, over = asyncio.Condition(), False
+
+    async def make() -> None:
+        nonlocal over
+        try:
+            async with aclosing(answers):
+                async for answer in answers:
+                    async with changed:
+                        held.append(answer)
+                        changed.notify_all()
+                        await changed.wait_for(lambda: sum(map(len, held)) < most)
+        finally:
+            async with changed:
+                over = True
+                changed.notify_all()
+
+    making = asyncio.create_task(make())
+    try:
+        while True:
+            async with changed:
+                await changed.wait_for(lambda: held or over)
+                answer = held.popleft() if held else None
+                changed.notify_all()
+            if answer is None:
+                break
+            yield answer
+        await making
+    finally:
+        making.cancel()
+        await asyncio.wait([making])
 
 
 async def _ahead(

@@ -51,6 +51,7 @@ class Parts:
     drift: Drift
     uploads: UploadLimits
     bulk_limit: int
+    bulk_unread: int
     import_limit: int
     imports: ImportLimits
     metadata_limit: int

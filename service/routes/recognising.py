@@ -16,7 +16,7 @@ from service.requests import fields
 from service.requests.bodies import bounded
 from service.requests.fields import DIGITS, GalleryName
 from service.requests.raw_bodies import read_samples
-from service.routes.bulk import enroll_lines
+from service.routes.bulk import enroll_lines, unread
 from service.routes.guessing import demand_samples, demand_usual_terms, within_quota
 from service.routes.parts import LARGE, NDJSON, Asking, IdempotencyKey, Served, in_json
 from service.routes.wire import body
@@ -107,7 +107,7 @@ async def enroll_bulk(
         thorough=doubts == "all",
         on_outcome=partial(parts.telemetry.enrolled, gallery),
     )
-    return _LineByLine(lines, media_type="application/x-ndjson")
+    return _LineByLine(unread(lines, parts.bulk_unread), media_type="application/x-ndjson")
 
 
 @router.post(

@@ -157,20 +157,25 @@ def _meter(root: int) -> Callable[[], float]:
         nonlocal asked
         if asked % LOOK_EVERY == 0:
             for pid in set(processes(root)) - set(known):
-                known[pid] = _ticks(pid)
+                known[pid] = _ticks(pid) or 0
         asked += 1
         ticks = 0
         for pid, before in list(known.items()):
             now = _ticks(pid)
-            known[pid] = max(now, before)  # what has ended has none
-            ticks += max(0, now - before)
-        return ticks * TICK
+            if now is None:  # it has ended: who waited for it counts all of it from now on
+                ticks -= known.pop(pid)
+            else:
+                known[pid] = now
+                ticks += now - before
+        return max(0, ticks) * TICK
 
     return spent
 
 
-def _ticks(pid: int) -> int:
-    return sum(map(int, (_stat(pid) or ["0"] * 15)[11:15]))
+def _ticks(pid: int) -> int | None:
+    """Return the processor time of a process and of its children that have ended, if it runs."""
+    stat = _stat(pid)
+    return sum(map(int, stat[11:15])) if stat else None
 
 
 def start(folder: Path) -> Service:

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -247,3 +248,18 @@ def test_others_are_answered_while_a_bulk_is_written(client, gallery):
     assert len(told) == 8000
     assert len(waits) > 10
     assert sorted(waits)[len(waits) // 2] < took / 10
+
+
+def test_a_client_may_send_all_before_it_reads(running_service, gallery):
+    lines = b"".join(b'{"identity": "%0300d"}\n' % i for i in range(60_000))  # of no sample
+    host, port = running_service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as channel:
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**14)
+        head = f"POST /enroll/bulk?gallery={gallery} HTTP/1.1\r\nhost: {host}:{port}\r\n"
+        channel.sendall(
+            f"{head}connection: close\r\ncontent-length: {len(lines)}\r\n\r\n".encode()
+        )
+        channel.sendall(lines)
+        said = b"".join(iter(partial(channel.recv, 2**20), b""))
+
+    assert said.count(b'"outcome":"failed"') == 60_000

@@ -17,6 +17,10 @@ class Client:
     def __init__(self):
         self.ended = None
         self.left = 0
+        self.came = 0
+
+    def sent(self):
+        return self.came
 
     def unread(self):
         return self.left
