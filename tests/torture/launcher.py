@@ -207,7 +207,7 @@ def _wrap(trap: _Trap) -> None:
     _after(Embedder, "_prepare", lambda *_: trap.reached("E1"))
     _after(Embedder, "embed", lambda *_: trap.reached("E2"))
     _after(Pipeline, "parse_response", lambda _, name: name != "EVALSHA" or trap.reached("E5"))
-    _after(RedisIdentityStore, "enroll", lambda *_: trap.reached("E6"))
+    _after(RedisIdentityStore, "enroll_all", lambda *_: trap.reached("E6"))
     _after(RedisIdentityStore, "forget_identity", lambda *_: trap.reached("E9"))
     change = Identifier.change
 
