@@ -21,7 +21,8 @@ PLACE = "kindred.place"
 
 MEMORY = 1.0  # seconds of work that the pace is measured over
 BURST = 3  # times as many may come at once, where so much did not stand before
-STANDING = 0.25  # seconds after which work that stands is no burst any more
+STANDING = 0.1  # seconds after which work that stands is no burst any more
+CALM = 8  # … which is all that leaves more than one place in so many taken
 AT_FIRST = 0.005  # seconds that a request is thought to take before one was seen
 
 
@@ -60,7 +61,7 @@ class Admission:
         self._clock = clock
         self._short = self._long = 0
         self._since = 0.0  # when something ended last, or work began after there was none
-        self._calm = 0.0  # when there was work for half the places at most
+        self._calm = 0.0  # when hardly any place was taken
         self._busy, self._done = AT_FIRST, 1.0  # seconds, requests: of the last second of work
         self._limit = max(fewest, int(wait / AT_FIRST))
 
@@ -107,7 +108,7 @@ class Admission:
             return
         self._short -= 1
         now = self._clock()
-        if self._short <= self._limit // 2:
+        if self._short <= self._limit // CALM:
             self._calm = now
         passed, self._since = now - self._since, now
         fading = math.exp(-passed / MEMORY)

@@ -108,8 +108,9 @@ class RequestFields(BaseModel):
             return cls.model_validate(fields, strict=strict)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(map(field_name, first["loc"])) or "body"
-            raise InvalidParameter(where, first["msg"]) from None
+        # Not within `except`: a ValidationError keeps what it found, and by that all frames that
+        # it passed, where no garbage collector sees; as the context of ours it would never go.
+        raise InvalidParameter(".".join(map(field_name, first["loc"])) or "body", first["msg"])
 
     @classmethod
     def _from_text(cls, name: str, texts: list[str]) -> Any:
