@@ -335,3 +335,25 @@ def test_what_is_typed_is_what_is_sent(served):
             client.delete("/galleries/words").raise_for_status()
             client.delete("/galleries/bare/identities/theta").raise_for_status()
         tab.demand_quiet()
+
+
+def test_who_searches_again_before_the_answer_sees_each_identity_once(served):
+    with opened(f"{served.url}/console/#gallery") as tab:
+        page, held = tab.page, []
+        choose(page, "letters")
+        page.get_by_role("rowheader", name="letter-0", exact=True).wait_for()
+
+        def hold(route):
+            held.append(route)
+            if len(held) == 2:
+                for each in held:
+                    each.continue_()
+
+        page.route("**/identities?*", hold)
+        page.get_by_label("Part of a name").fill("letter-0")
+        press(page, "Search")
+        press(page, "Search")
+
+        status(page, "1 identity shown")
+        assert page.get_by_role("rowheader", name="letter-0", exact=True).count() == 1
+        tab.demand_quiet()
