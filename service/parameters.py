@@ -24,3 +24,8 @@ def field_name(name: object) -> str:
     One that looks like no name of ours may be a value in the wrong place: it is not told.
     """
     return str(name) if isinstance(name, int) or _OURS.fullmatch(str(name)) else "(unknown)"
+
+
+def rule_told(message: str) -> str:
+    """Return a rule as pydantic tells it, without what it puts before those that are ours."""
+    return message.removeprefix("Value error, ")

@@ -22,7 +22,7 @@ PLACE = "kindred.place"
 MEMORY = 1.0  # seconds of work that the pace is measured over
 BURST = 3  # times as many may come at once, where so much did not stand before
 STANDING = 0.1  # seconds after which work that stands is no burst any more
-CALM = 8  # … which is all that leaves more than one place in so many taken
+CALM = 8  # hardly anything stands where no more than one place in so many is taken
 AT_FIRST = 0.005  # seconds that a request is thought to take before one was seen
 
 

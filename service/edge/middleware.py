@@ -36,7 +36,7 @@ from service.edge.problems import (
     problem_of,
 )
 from service.embedding.batching import Overloaded
-from service.parameters import InvalidParameter
+from service.parameters import InvalidParameter, rule_told
 from service.replicas.galleries import NotReady
 from service.store.errors import NotDurable
 from service.watching.logs import request_line
@@ -243,7 +243,7 @@ async def tell_framework_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return problem_response(InvalidParameter(where, first["msg"]), request_id)
+        return problem_response(InvalidParameter(where, rule_told(first["msg"])), request_id)
     status = error.status_code if isinstance(error, HTTPException) else 500
     kind = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}.get(status, MALFORMED_REQUEST)
     response = _response(kind, kind.problem(kind.title, f"urn:request:{request_id}"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Interval
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from service.parameters import InvalidParameter, field_name
+from service.parameters import InvalidParameter, field_name, rule_told
 from service.requests.strict_json import parse_json
 from service.requests.upload import MalformedBody, TooLarge, Upload
 
@@ -110,7 +110,8 @@ class RequestFields(BaseModel):
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # Not within `except`: a ValidationError keeps what it found, and by that all frames that
         # it passed, where no garbage collector sees; as the context of ours it would never go.
-        raise InvalidParameter(".".join(map(field_name, first["loc"])) or "body", first["msg"])
+        where = ".".join(map(field_name, first["loc"])) or "body"
+        raise InvalidParameter(where, rule_told(first["msg"]))
 
     @classmethod
     def _from_text(cls, name: str, texts: list[str]) -> Any:
