@@ -74,7 +74,7 @@ def soak(service: Service, n: int, seed: int) -> dict[str, object]:
     with ExitStack() as stack:
         clients = [stack.enter_context(service.client()) for _ in range(CLIENTS)]
         clients[0].post("/galleries", json={"name": "soak"}).raise_for_status()
-        some = max(n // 10, 400)
+        some = min(max(n // 10, 400), 5000)
         _settle(clients, some, seed + 1, lambda: _counts(service, home))
         before, looks = _counts(service, home), []
         for look in range(LOOKS):
