@@ -101,6 +101,33 @@ def test_a_burst_comes_in_and_what_stands_keeps_the_next_out():
     assert admission.admits("short")
 
 
+def test_the_next_burst_waits_until_hardly_anything_stands():
+    admission, clock = make()
+    work(admission, clock, 0.001)
+    places = []
+
+    def fill():
+        while admission.admits("short"):
+            places.append(admission.place("short", "/embed"))
+            places[-1].begin()
+
+    def drain(share):
+        while len(places) > share * admission.limit:
+            place = places.pop()
+            place.answered = True
+            place.leave()
+
+    fill()
+    assert len(places) == admission.most
+    clock.now += 0.2
+    drain(1 / 2)
+    fill()
+    assert len(places) == admission.limit
+    drain(1 / 10)
+    fill()
+    assert len(places) == admission.most
+
+
 def test_who_has_not_sent_everything_takes_no_place():
     admission, _ = make()
 
