@@ -13,7 +13,7 @@ from service.watching.logs import take_dropped
 from service.watching.telemetry import Telemetry
 
 TELL_EVERY = 4  # sweeps
-A_CORE = 8
+A_CORE = 4
 """Requests of short work for each core that are taken on, however long each takes."""
 
 log = structlog.get_logger("kindred.entrance")
