@@ -92,7 +92,7 @@ OUTAGES: dict[str, tuple[Break, Break, str]] = {
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("outages") / "scene"
-    with Scene(folder, store_timeout=1) as scene:
+    with Scene(folder, store_timeout=2) as scene:
         scene.store.command("CONFIG SET busy-reply-threshold 50")
         yield scene
 
@@ -167,7 +167,7 @@ def test_scripts_that_the_store_has_lost_are_sent_again(scene: Scene) -> None:
 def test_a_slow_fsync_is_waited_for_or_told_and_then_settled(scene: Scene) -> None:
     recover(scene, "fast")
 
-    with fsync_takes(scene.store, 0.1):
+    with fsync_takes(scene.store, 0.3):
         slow = enroll(scene, "slow", key="slow")
     with fsync_takes(scene.store, 3):
         too_slow = enroll(scene, "too slow", key="too slow")

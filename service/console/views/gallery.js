@@ -15,7 +15,7 @@ export const title = "Gallery";
 const PAGE = 50;
 const LOOKED_THROUGH = 1000; // in one request of a search
 
-const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "", turn: 0 };
+const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "" };
 const gone = { busy: false, problem: null };
 const made = {
   busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
@@ -29,25 +29,25 @@ export function enter() {
 }
 
 function reload() {
-  Object.assign(list, { of: app.gallery, items: [], next: "0", looked: 0, busy: false, turn: list.turn + 1 });
+  Object.assign(list, { of: app.gallery, items: [], next: "0", looked: 0, busy: false });
   return more();
 }
 
 /** Show another page; of a search, look on until a page of hits is found. */
 function more() {
   return attempt(list, async () => {
-    const { of, wanted, turn } = list;
+    const { of, wanted, items } = list;
     const hits = [];
     const limit = wanted ? LOOKED_THROUGH : PAGE;
     while (list.next !== null && hits.length < PAGE) {
       const page = await get(`${path("galleries", of, "identities")}?limit=${limit}&after=${list.next}`);
-      if (list.turn !== turn) return; // looked for anew by now
+      if (list.items !== items) return; // looked for anew by now
       hits.push(...page.items.filter((each) => matches(each.identity, wanted)));
       list.next = page.next;
       list.looked += page.items.length;
       update();
     }
-    list.items = [...list.items, ...hits];
+    list.items = [...items, ...hits];
   });
 }
 
