@@ -22,14 +22,15 @@ def test_a_failover_loses_nothing_that_was_acknowledged(tmp_path: Path, how: str
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [5, 6])
 def test_a_primary_that_is_parted_from_the_others_acknowledges_nothing_that_is_lost(
-    tmp_path: Path,
+    tmp_path: Path, seed: int
 ) -> None:
     """It goes on meanwhile, with a service and clients on its side, as if it were the primary."""
     if reason := network.why_not():
         pytest.skip(reason)
 
-    tally = network.partition(tmp_path / "scene", seed=5)
+    tally = network.partition(tmp_path / "scene", seed=seed)
 
     assert tally.violations == []
     assert tally.acknowledged > 0
