@@ -116,8 +116,9 @@ class ApproximateGallery(FaissGallery):
         if 2 * len(self._row) < self._above:
             self._lists, self.recall, self._hopeless = None, 1.0, 0
         if self._working is None and self._due():
-            self._working = threading.Thread(target=self._work, name="index", daemon=True)
-            self._working.start()
+            working = threading.Thread(target=self._work, name="index", daemon=True)
+            working.start()
+            self._working = working  # only what is started can be waited for
 
     def _due(self) -> Callable[[], None] | None:
         """Return what is to be done in the background now."""

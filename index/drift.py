@@ -16,6 +16,7 @@ from index.roster import Score, Scores
 BINS = 10
 FEWEST = 100  # probes that tell anything of a shift
 _SIMULATIONS = 100_000
+_BLOCK = 5000  # of them at a time
 _SURE = 0.9999  # of windows without a shift, the share that stays below the limit
 _STEP = 100  # probes; a limit is simulated for the next fewer, at .2 s of processor time
 _FINE = 4  # … and for sizes of references so many to a doubling
@@ -91,9 +92,12 @@ def size_together(sizes: npt.ArrayLike, probes: npt.ArrayLike) -> float:
 
 @lru_cache(maxsize=1024)
 def _limit(reference: float, probes: int) -> float:
-    chance = np.random.default_rng(0)
-    shares = chance.dirichlet(np.full(BINS, (reference + 1) / BINS), _SIMULATIONS)
-    return float(np.quantile(_index(chance.multinomial(probes, shares)), _SURE))
+    chance, shape = np.random.default_rng(0), np.full(BINS, (reference + 1) / BINS)
+    windows = [  # a block at a time: what a thread once took of memory it keeps
+        _index(chance.multinomial(probes, chance.dirichlet(shape, _BLOCK)))
+        for _ in range(_SIMULATIONS // _BLOCK)
+    ]
+    return float(np.quantile(np.concatenate(windows), _SURE))
 
 
 def _index(counts: npt.NDArray[np.int64]) -> Scores:

@@ -1,8 +1,8 @@
 """`python -m tests.fuzz.soak --n N --seed S`: mixed requests for long, and what is left of them.
 
-Good and bad requests of every route, from four connections at a time. After a warm-up the resident
-memory of the service must not rise, and threads, descriptors, processes and files must settle: a
-pool may take one more, a leak never ends. Prints one line of JSON.
+Good and bad requests of every route, from four connections at a time. After a warm-up by a crowd,
+which fills every pool, the resident memory of the service must not rise, and threads, descriptors,
+processes and files must settle. Prints one line of JSON.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from tests.refusals import processes
 from tests.services import Service
 
 CLIENTS = 4
+CROWD = 16  # … before and after: more at once than a pool has threads
 MOST_ROUNDS = 20
 MOST_IN_A_ROUND = 5000  # requests: the soak is long, what settles need not be
 STEADY = 4  # of these in a row must leave all as it was
@@ -73,13 +74,13 @@ def soak(service: Service, n: int, seed: int) -> dict[str, object]:
     home = Path(f"/proc/{service.process.pid}")
     statuses: Counter[str] = Counter()
     with ExitStack() as stack:
-        clients = [stack.enter_context(service.client()) for _ in range(CLIENTS)]
+        clients = [stack.enter_context(service.client()) for _ in range(CROWD)]
         clients[0].post("/galleries", json={"name": "soak"}).raise_for_status()
         some = int(np.clip(n // 10, 400, MOST_IN_A_ROUND))
         _settle(clients, some, seed + 1, lambda: _counts(service, home))
         before, looks = _counts(service, home), []
         for look in range(LOOKS):
-            _send(clients, n // LOOKS, seed + 2 + look, statuses)
+            _send(clients[:CLIENTS], n // LOOKS, seed + 2 + look, statuses)
             looks.append(_resident(home))
         settled = _settle(clients, some, seed + 2 + LOOKS, lambda: _counts(service, home))
         after = _counts(service, home)
@@ -119,7 +120,7 @@ def _send(clients: Sequence[httpx.Client], n: int, seed: int, statuses: Counter[
 
     def go(number: int) -> None:
         rng = np.random.default_rng([seed, number])
-        for _ in range(n // CLIENTS):
+        for _ in range(n // len(clients)):
             try:
                 found[number][str(one(clients[number], rng))] += 1
             except httpx.TransportError:  # a machine that stalls longer than the client waits

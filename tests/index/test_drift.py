@@ -1,5 +1,7 @@
 """A shift of probes is told from chance, however few the strangers are."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr
 from scipy.stats import kstest
 
+from index import drift
 from index.drift import (
     FEWEST,
     best_scores,
@@ -110,6 +113,17 @@ def test_more_evidence_lowers_the_limit():
 
     assert by_reference == sorted(by_reference, reverse=True)
     assert by_probes == sorted(by_probes, reverse=True)
+
+
+def test_a_limit_is_simulated_in_little_memory():
+    """A thread keeps what it once took, and any of the threads may be asked for a limit."""
+    tracemalloc.start()
+
+    drift._limit.__wrapped__(100.0, PROBES)  # not as it was kept by another test
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
 
 
 def test_a_limit_of_nothing_is_asked_for_in_vain():
