@@ -1,12 +1,14 @@
 """Ward's hierarchy, exactly, in memory that grows with the items and not with their pairs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from index.gallery import Embeddings
+from index.inverted_lists import SAMPLED, lists_of
 
 _Numbers = npt.NDArray[np.float64]
 _Places = npt.NDArray[np.int64]
@@ -15,6 +17,11 @@ _Kept = npt.NDArray[np.bool_]
 
 _NEAR = 24  # clusters that are remembered to be near one
 _BLOCK = 512  # clusters looked at at a time
+_PAIRS = 2**24  # of clusters looked at at a time, at most
+_EXACT = 20_000  # items whose nearest are searched for among all
+_RECALL = 0.99  # beyond that, the share of the nearest that is found at least
+_TRIED = 256  # items that recall is measured with
+_FEWEST_LISTS, _MOST_LISTS = 16, 4  # looked into: of all, no more than a quarter
 _ROUNDING = 1e-5  # of squares in float32; in float64 its square
 
 
@@ -57,6 +64,9 @@ def ward(items: Embeddings) -> Merges:
     was not among a cluster's nearest few is never closer than the last of these was: only where
     nobody nearer is left of them, all clusters are looked at. Of equally near ones the first in
     the order of the items is nearest.
+
+    Of more than 20,000 items the nearest few of each are sought in inverted lists, which are
+    measured to find .99 of them: whom they miss may be joined later than it should.
     """
     count = len(items)
     means = items.astype(np.float64)
@@ -67,8 +77,9 @@ def ward(items: Embeddings) -> Merges:
     apart = [np.empty((0, items.shape[1]))]
     while len(means) > 1:
         looking = np.flatnonzero(around.far >= around.beyond)
-        for start in range(0, len(looking), _BLOCK):
-            _look_around(means, sizes, around, looking[start : start + _BLOCK])
+        block = min(_BLOCK, _PAIRS // len(means) + 1)
+        for start in range(0, len(looking), block):
+            _look_around(means, sizes, around, looking[start : start + block])
         a, b = _mutual(around.near[:, 0], around.far)
         pairs.append(np.column_stack([stands_for[a], stands_for[b]]))
         sized.append(np.column_stack([sizes[a], sizes[b]]))
@@ -104,8 +115,7 @@ class _Around:
 def _singles(means: _Numbers) -> _Around:
     """Return what is around single items (n, d)."""
     count = len(means)
-    rows = means.astype(np.float32)
-    squares, found = faiss.knn(rows, rows, min(_NEAR + 1, count), faiss.METRIC_L2)
+    squares, found = _nearest(means.astype(np.float32), min(_NEAR + 1, count))
     rounding = _ROUNDING * float(np.einsum("ij,ij->i", means, means).max())
     beyond = squares[:, -1].astype(np.float64) / 2 - rounding
     if count <= _NEAR + 1:
@@ -116,6 +126,38 @@ def _singles(means: _Numbers) -> _Around:
     around = _Around(near, np.full(count, np.inf), beyond)
     _choose(means, np.ones(count), around, here)
     return around
+
+
+def _nearest(rows: Embeddings, k: int) -> tuple[Embeddings, _Places]:
+    """Return the squared distances (n, k) to the nearest of rows (n, d), and which these are."""
+    if len(rows) > _EXACT and (index := _in_lists(rows, k)):
+        blocks = [index.search(rows[i : i + _EXACT], k) for i in range(0, len(rows), _EXACT)]
+        squares, found = map(np.concatenate, zip(*blocks, strict=True))
+        if (found >= 0).all():
+            return squares, found
+    squares, found = faiss.knn(rows, rows, k, faiss.METRIC_L2)
+    return squares, found
+
+
+def _in_lists(rows: Embeddings, k: int) -> Any:
+    """Return rows (n, d) in lists of which as many are looked into as find enough; None: too many.
+
+    Each lies in the list of its nearest centre (IVF of Jégou, Douze and Schmid, Product
+    quantization for nearest neighbor search, 2011, without the quantiser).
+    """
+    count, dimension = rows.shape
+    lists = lists_of(count)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dimension), dimension, lists, faiss.METRIC_L2)
+    index.train(rows[:: max(1, count // (SAMPLED * lists))])
+    index.add(rows)
+    tried = rows[:: max(1, count // _TRIED)]
+    within = faiss.knn(tried, rows, k, faiss.METRIC_L2)[0][:, -1:] * (1 + _ROUNDING)
+    index.nprobe = min(_FEWEST_LISTS, lists)
+    while (index.search(tried, k)[0] <= within).mean() < _RECALL:
+        index.nprobe *= 2
+        if index.nprobe > lists // _MOST_LISTS:
+            return None
+    return index
 
 
 def _joined(around: _Around, a: _Places, b: _Places, kept: _Kept, now: _Places) -> _Around:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from heapq import merge
+from itertools import islice, repeat
 from time import monotonic
 from typing import Protocol
 
@@ -24,6 +26,7 @@ class Stage(StrEnum):
 CROWDED, FULL = "crowded", "full"
 _MAKES_ROOM = ((Stage.LEAVING,), (Stage.IDLE, Stage.HEAD), (Stage.BODY,))
 """Who makes room for a newcomer: the one of the first kind that has been waited for longest."""
+_LOOKED_AT = 16  # of each kind, to find one that makes room
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class Connection(Protocol):
 
     def unread(self) -> int:
         """Return how many bytes of answers the client has not taken."""
+
+    def asks(self) -> bool:
+        """Say whether something has come that nobody has read yet."""
 
     def sent(self) -> int:
         """Return how many bytes of a body have come, 0 while none is being sent."""
@@ -130,7 +136,8 @@ class Connections:
         for stage, waiting in self._waiting.items():
             before = now - self._patience.of(stage)
             for connection in [one for one, since in waiting.items() if since <= before]:
-                self._end(connection, stage, stage.value)
+                if _waits(connection, stage):
+                    self._end(connection, stage, stage.value)
         for connection in [one for one in self._open if not self._reads(one, now)]:
             self._end(connection, Stage.READING, Stage.READING.value)
 
@@ -148,14 +155,23 @@ class Connections:
 
     def _make_room(self) -> bool:
         for stages in _MAKES_ROOM:
-            oldest = [next(iter(self._waiting[s].items()), None) for s in stages]
-            if found := [(one, s) for one, s in zip(oldest, stages, strict=True) if one]:
-                (connection, _), stage = min(found, key=lambda pair: pair[0][1])
-                self._end(connection, stage, CROWDED)
-                return True
+            each = (zip(self._waiting[s].items(), repeat(s)) for s in stages)
+            for (connection, _), stage in islice(merge(*each, key=_since), _LOOKED_AT):
+                if _waits(connection, stage):
+                    self._end(connection, stage, CROWDED)
+                    return True
         return False
 
     def _end(self, connection: Connection, stage: Stage, reason: str) -> None:
         self.leave(connection)
         self._on_end(reason)
         connection.give_up(stage)
+
+
+def _since(waited: tuple[tuple[Connection, float], Stage]) -> float:
+    return waited[0][1]
+
+
+def _waits(connection: Connection, stage: Stage) -> bool:
+    """Say whether its client still has to do this: an idle one may have asked just now."""
+    return stage != Stage.IDLE or not connection.asks()

@@ -1,6 +1,8 @@
 """HTTP/1.1 as uvicorn has it, with bounds on what a client sends and on how long that takes."""
 
 import asyncio
+import fcntl
+import termios
 from http import HTTPStatus
 from random import getrandbits
 from typing import Any, cast
@@ -174,6 +176,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def unread(self) -> int:
         """Return how many bytes of answers the client has not taken."""
         return int(self.transport.get_write_buffer_size())
+
+    def asks(self) -> bool:
+        """Say whether something has come that nobody has read yet."""
+        number = self.transport.get_extra_info("socket").fileno()
+        return any(fcntl.ioctl(number, termios.FIONREAD, bytes(4)))
 
     def sent(self) -> int:
         """Return how many bytes of a body have come, 0 while none is being sent."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import cut_tree
 from scipy.cluster.hierarchy import linkage as scipy_linkage
 
-from index.ward import Merges, ward
+from index.ward import Merges, _in_lists, ward
 
 
 def partition(merges: Merges, made: int) -> set[frozenset[int]]:
@@ -80,3 +80,33 @@ def test_rings_of_equals_that_rounding_makes_are_broken():
     a, b = _mutual(np.array([1, 2, 0]), np.array([0.3, 0.2, 0.4]))
 
     assert (a.tolist(), b.tolist()) == ([1], [2])
+
+
+def of_identities(rng, identities, samples, dimension=12):
+    centres = rng.standard_normal((identities, 1, dimension))
+    rows = centres + 0.1 * rng.standard_normal((identities, samples, dimension))
+    return rows.reshape(-1, dimension).astype(np.float32)
+
+
+def test_among_many_items_lists_find_whom_to_join(monkeypatch):
+    rows = of_identities(np.random.default_rng(3), 150, 20)
+    expected = ward(rows)
+    monkeypatch.setattr("index.ward._EXACT", 1000)
+
+    found = ward(rows)
+
+    assert _in_lists(rows, 25) is not None
+    identities = {frozenset(range(i, i + 20)) for i in range(0, len(rows), 20)}
+    assert partition(found, len(rows) - 150) == partition(expected, len(rows) - 150) == identities
+    assert found.heights.sum() == pytest.approx(expected.heights.sum(), rel=1e-3)
+
+
+def test_where_lists_find_too_few_all_are_searched(monkeypatch):
+    rows = np.random.default_rng(3).standard_normal((3000, 64)).astype(np.float32)
+    expected = ward(rows)
+    monkeypatch.setattr("index.ward._EXACT", 1000)
+
+    found = ward(rows)
+
+    assert _in_lists(rows, 25) is None
+    assert np.array_equal(found.pairs, expected.pairs)

@@ -1,6 +1,11 @@
 """Who is waited for, for how long, and who makes room."""
 
+import asyncio
+import socket
+from types import SimpleNamespace
+
 from service.edge.connections import Connections, Patience, Stage
+from service.edge.protocol import BoundedProtocol
 
 
 class Clock:
@@ -18,6 +23,10 @@ class Client:
         self.ended = None
         self.left = 0
         self.came = 0
+        self.has_asked = False
+
+    def asks(self):
+        return self.has_asked
 
     def sent(self):
         return self.came
@@ -134,6 +143,40 @@ def test_nobody_who_asked_in_full_is_sent_away_for_a_newcomer():
     assert reasons == ["full"]
     connections.leave(asking[0])
     assert connections.enter(Client())
+
+
+def test_nobody_is_sent_away_whose_request_has_come_and_is_not_read_yet():
+    connections, clock, reasons = make(most=2)
+    asking, idle = enter(connections), enter(connections)
+    asking.has_asked = True
+
+    enter(connections)
+    clock.now += 60
+    connections.sweep()
+
+    assert (asking.ended, idle.ended) == (None, Stage.IDLE)
+    asking.has_asked = False
+    connections.sweep()
+    assert asking.ended == Stage.IDLE
+    assert reasons == ["crowded", "idle", "idle"]
+
+
+def test_a_request_is_seen_in_a_socket_that_nobody_has_read():
+    async def seen():
+        here, there = socket.socketpair()
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, sock=here
+        )
+        transport.pause_reading()
+        connection = SimpleNamespace(transport=transport)
+        before = BoundedProtocol.asks(connection)
+        there.sendall(b"GET")
+        after = BoundedProtocol.asks(connection)
+        transport.abort()
+        there.close()
+        return before, after
+
+    assert asyncio.run(seen()) == (False, True)
 
 
 def test_all_that_enter_and_leave_leave_nothing_behind():
