@@ -148,6 +148,7 @@ def _in_lists(rows: Embeddings, k: int) -> Any:
     count, dimension = rows.shape
     lists = lists_of(count)
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(dimension), dimension, lists, faiss.METRIC_L2)
+    index.cp.min_points_per_centroid = 1  # or it warns of fewer than it would like
     index.train(rows[:: max(1, count // (SAMPLED * lists))])
     index.add(rows)
     tried = rows[:: max(1, count // _TRIED)]
