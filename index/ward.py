@@ -1,4 +1,4 @@
-"""Ward's hierarchy, exactly, in memory that grows with the items and not with their pairs."""
+"""Ward's hierarchy, in memory that grows with the items and not with their pairs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +77,7 @@ def ward(items: Embeddings) -> Merges:
     apart = [np.empty((0, items.shape[1]))]
     while len(means) > 1:
         looking = np.flatnonzero(around.far >= around.beyond)
-        block = min(_BLOCK, _PAIRS // len(means) + 1)
-        for start in range(0, len(looking), block):
-            _look_around(means, sizes, around, looking[start : start + block])
+        _look_around(means, sizes, around, looking)
         a, b = _mutual(around.near[:, 0], around.far)
         pairs.append(np.column_stack([stands_for[a], stands_for[b]]))
         sized.append(np.column_stack([sizes[a], sizes[b]]))
@@ -192,23 +190,26 @@ def _choose(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places)
         around.beyond[rows] = np.minimum(around.beyond[rows], high[:, _NEAR])
 
 
-def _look_around(means: _Numbers, sizes: _Numbers, around: _Around, rows: _Places) -> None:
+def _look_around(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places) -> None:
     """Find the nearest of all clusters for these."""
     squares = np.einsum("ij,ij->i", means, means)
-    high = means[rows] @ means.T
-    high *= -2
-    high += squares
-    high += squares[rows, None]
-    high /= 1 / sizes[rows, None] + 1 / sizes
-    high[np.arange(len(rows)), rows] = np.inf
+    rounding = _ROUNDING**2 * float(squares.max())
     some = min(_NEAR + 1, len(means) - 1)
-    found = np.argpartition(high, some - 1, axis=1)[:, :some]
-    last = np.take_along_axis(high, found, axis=1).max(axis=1)
-    rounding = _ROUNDING**2 * float(squares.max()) * sizes[rows]
-    around.beyond[rows] = last - rounding if some > _NEAR else np.inf
-    around.near[rows] = rows[:, None]
-    around.near[rows, :some] = found
-    _choose(means, sizes, around, rows)
+    block = min(_BLOCK, _PAIRS // len(means) + 1)
+    for start in range(0, len(looking), block):
+        rows = looking[start : start + block]
+        high = means[rows] @ means.T
+        high *= -2
+        high += squares
+        high += squares[rows, None]
+        high /= 1 / sizes[rows, None] + 1 / sizes
+        high[np.arange(len(rows)), rows] = np.inf
+        found = np.argpartition(high, some - 1, axis=1)[:, :some]
+        last = np.take_along_axis(high, found, axis=1).max(axis=1)
+        around.beyond[rows] = last - rounding * sizes[rows] if some > _NEAR else np.inf
+        around.near[rows] = rows[:, None]
+        around.near[rows, :some] = found
+        _choose(means, sizes, around, rows)
 
 
 def _mutual(nearest: _Places, far: _Numbers) -> tuple[_Places, _Places]:
