@@ -34,7 +34,7 @@ from tests.bundles import make_bundle
 from tests.refusals import processes, processor_seconds
 from tests.services import Service
 
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
+SIZES = (1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 CONNECTIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DIMENSION, EACH, PROBES = 128, 5, 200

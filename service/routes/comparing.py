@@ -8,7 +8,7 @@ from service.edge.middleware import Facts
 from service.requests import fields
 from service.requests.bodies import read_upload
 from service.requests.raw_bodies import read_samples
-from service.routes.guessing import demand_samples, one_more_pair
+from service.routes.guessing import demand_samples, demand_usual_terms, one_more_pair
 from service.routes.parts import Asking, Served, in_json
 from service.routes.wire import body
 from service.use_cases import clustering
@@ -26,6 +26,7 @@ async def verify(request: Request, parts: Served, caller: Asking) -> Response:
     """Say whether two samples are the same."""
     upload = await read_upload(request, parts.uploads, ("a", "b"))
     asked = fields.VerifyFields.of(upload)
+    demand_usual_terms(caller, asked)
     a, b = upload.one("a"), upload.one("b")
     demand_samples(caller, [a, b])
     with one_more_pair(parts.questions, caller, a, b, asked.model_dump()) as told:

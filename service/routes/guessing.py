@@ -10,11 +10,11 @@ from service.answers import bands
 from service.callers.keys import Caller
 from service.callers.quotas import Questions, QuotaExceeded, question
 from service.edge.access import Forbidden
-from service.requests.fields import IdentifyFields
+from service.requests.fields import IdentifyFields, VerifyFields
 from service.use_cases.enrolling import fingerprint
 from service.use_cases.results import Identifications
 
-USUAL_RATES = (0.001, 0.01, 0.05, 0.1)
+USUAL_RATES = (0.0001, 0.001, 0.01, 0.05, 0.1)
 """Target rates that may be asked for: with any rate or threshold, a score can be closed in on."""
 
 
@@ -24,17 +24,20 @@ def demand_samples(caller: Caller, files: Sequence[Given]) -> None:
         raise Forbidden("role", "expected samples: ready embeddings take a key of role read")
 
 
-def demand_usual_terms(caller: Caller, asked: IdentifyFields) -> None:
+def demand_usual_terms(caller: Caller, asked: IdentifyFields | VerifyFields) -> None:
     """Raise Forbidden if a caller who sees decisions only asks by another measure than usual."""
     if caller.sees_figures:
         return
-    if asked.threshold is not None or asked.rule is not None:
-        field = "rule" if asked.threshold is None else "threshold"
-        raise Forbidden("role", f"{field}: expected a key of role read to choose it")
-    if asked.target_fpir is not None and asked.target_fpir not in USUAL_RATES:
-        usual = ", ".join(f"{rate:g}" for rate in USUAL_RATES)
-        rule = f"target_fpir: expected one of {usual}, or a key of role read"
-        raise Forbidden("role", rule)
+    terms = asked.model_dump(include={"threshold", "rule", "target_fpir", "target_fmr"})
+    for field, value in terms.items():
+        if value is None:
+            continue
+        if not field.startswith("target"):
+            raise Forbidden("role", f"{field}: expected a key of role read to choose it")
+        if value not in USUAL_RATES:
+            usual = ", ".join(f"{rate:g}" for rate in USUAL_RATES)
+            rule = f"{field}: expected one of {usual}, or a key of role read"
+            raise Forbidden("role", rule)
 
 
 @contextmanager

@@ -220,14 +220,27 @@ def test_a_pair_is_told_by_band_and_without_figures(ask):
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"threshold": 0.5}, {"rule": "mean"}, {"target_fpir": 0.5}, {"target_fpir": 0.0123}],
+    ("path", "fields"),
+    [
+        ("/identify", {"threshold": 0.5}),
+        ("/identify", {"threshold": 0.1}),
+        ("/identify", {"rule": "mean"}),
+        ("/identify", {"target_fpir": 0.5}),
+        ("/identify", {"target_fpir": 0.0123}),
+        ("/verify", {"threshold": 0.5}),
+        ("/verify", {"threshold": 0.1}),
+        ("/verify", {"target_fmr": 0.0123}),
+    ],
 )
-def test_who_sees_decisions_only_asks_by_the_usual_rates(ask, fields):
-    body = {"gallery": "acme-staff", "files": [as_json(draw(1))], **fields}
+def test_who_sees_decisions_only_asks_by_the_usual_rates(ask, path, fields):
+    body = {"gallery": "acme-staff", "files": [as_json(draw(1))]}
+    if path == "/verify":
+        body = {"a": as_json(draw(1)), "b": as_json(draw(2))}
 
-    assert_refused(ask("acme-decide").post("/identify", json=body), 403, "forbidden", *fields)
-    assert ask("acme-read").post("/identify", json=body).status_code == 200
+    refused = ask("acme-decide").post(path, json=body | fields)
+
+    assert_refused(refused, 403, "forbidden", *fields)
+    assert ask("acme-read").post(path, json=body | fields).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/identify", "/verify"])
