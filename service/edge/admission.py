@@ -16,6 +16,8 @@ LONG_OF_A_GALLERY = frozenset(
 )
 SEE_THEMSELVES = frozenset({"bulk", "evaluate", "import", "export", "migrate"})
 """Last words of paths whose routes read or write on and on, and so see when a client leaves."""
+WHILE_IT_COMES = frozenset({"bulk", "import"})
+"""… and of those whose body is worked on while it comes."""
 PLACE = "kindred.place"
 """Where the scope of a request has the place that it was given."""
 
@@ -24,6 +26,7 @@ BURST = 3  # times as many may come at once, where so much did not stand before
 STANDING = 0.1  # seconds after which work that stands is no burst any more
 CALM = 8  # hardly anything stands where no more than one place in so many is taken
 AT_FIRST = 0.005  # seconds that a request is thought to take before one was seen
+STEADY, PAUSE = 1024, 1.0  # a body comes while so many bytes do in so many seconds
 
 
 def kind_of_work(path: str) -> Kind | None:
@@ -58,8 +61,9 @@ class Admission:
         self._wait = wait
         self._fewest = fewest
         self._most_long = most_long
-        self._clock = clock
-        self._short = self._long = 0
+        self.clock = clock
+        self._short = 0
+        self._long: set[Place] = set()
         self._since = 0.0  # when something ended last, or work began after there was none
         self._calm = 0.0  # when hardly any place was taken
         self._busy, self._done = AT_FIRST, 1.0  # seconds, requests: of the last second of work
@@ -83,46 +87,56 @@ class Admission:
     def admits(self, kind: Kind) -> bool:
         """Say whether a request of this kind may come in now."""
         if kind == "long":
-            return self._long < self._most_long
+            return sum(place.at_work for place in self._long) < self._most_long
         if self._short < self._limit:
             return True
-        return self._short < self.most and self._clock() - self._calm < STANDING
+        return self._short < self.most and self.clock() - self._calm < STANDING
 
     def place(self, kind: Kind, path: str) -> "Place":
-        """Return a place for a request; short work counts once the whole request is here."""
-        return Place(self, kind, droppable=path.rpartition("/")[2] not in SEE_THEMSELVES)
+        """Return a place for a request; it counts once there is something to work on."""
+        last = path.rpartition("/")[2]
+        return Place(
+            self,
+            kind,
+            droppable=last not in SEE_THEMSELVES,
+            while_it_comes=last in WHILE_IT_COMES,
+        )
 
-    def begin(self, kind: Kind) -> None:
-        """Count a request."""
-        if kind == "long":
-            self._long += 1
-            return
+    def begin(self, place: "Place") -> bool:
+        """Count a request; return whether it is one too many after all."""
+        if place.kind == "long":
+            crowded = not self.admits("long")
+            self._long.add(place)
+            return crowded
         if self._short == 0:
-            self._since = self._calm = self._clock()
+            self._since = self._calm = self.clock()
         self._short += 1
+        return self._short > self.most
 
-    def end(self, kind: Kind, *, answered: bool) -> None:
-        """Count a request no more; it tells of the pace if it was `answered` with success."""
-        if kind == "long":
-            self._long -= 1
+    def end(self, place: "Place") -> None:
+        """Count a request no more; it tells of the pace if it was answered with success."""
+        if place.kind == "long":
+            self._long.discard(place)
             return
         self._short -= 1
-        now = self._clock()
+        now = self.clock()
         if self._short <= self._limit // CALM:
             self._calm = now
         passed, self._since = now - self._since, now
         fading = math.exp(-passed / MEMORY)
         self._busy = self._busy * fading + passed
-        self._done = self._done * fading + answered
+        self._done = self._done * fading + place.answered
         self._limit = max(self._fewest, int(self._wait * self._done / max(self._busy, 1e-6)))
 
 
 class Place:
     """A request's place among the work, given back when the request ends."""
 
-    def __init__(self, admission: Admission, kind: Kind, *, droppable: bool) -> None:
+    def __init__(
+        self, admission: Admission, kind: Kind, *, droppable: bool, while_it_comes: bool
+    ) -> None:
+        self.kind = kind
         self._admission = admission
-        self._kind = kind
         self._droppable = droppable
         self._counts = self.ended = False
         self._task: asyncio.Task[Any] | None = None
@@ -134,17 +148,25 @@ class Place:
         """Whether the client has, so that the work was dropped."""
         self.whole = False
         """Whether the whole request is here."""
-        if kind == "long":
-            self.begin()
+        self._while_it_comes = while_it_comes
+        self._came, self._steady = 0, -math.inf  # bytes since enough of them had come, and when
+
+    @property
+    def at_work(self) -> bool:
+        """Whether there is something to work on: all of it, or a body that goes on coming."""
+        return self.whole or self._admission.clock() - self._steady < PAUSE
+
+    def come(self, size: int) -> None:
+        """Note that so many bytes of the body have come."""
+        self._came += size
+        if self._while_it_comes and self._came >= STEADY:
+            self._came, self._steady = 0, self._admission.clock()
+            self._count()
 
     def begin(self) -> None:
         """Count this request: the whole of it is here, and now it is work."""
-        if self._counts or self.ended:
-            return
-        busy = self._admission
-        self.crowded = self._kind == "short" and busy.under_way >= busy.most
-        self._counts = True
-        busy.begin(self._kind)
+        self.whole = True
+        self._count()
 
     def leave(self) -> None:
         """Drop the work where it stands: nobody waits for it any more."""
@@ -155,9 +177,14 @@ class Place:
             self.left = True
             self._task.cancel()
 
+    def _count(self) -> None:
+        if not (self._counts or self.ended):
+            self._counts = True
+            self.crowded |= self._admission.begin(self)
+
     def _end(self) -> None:
         if self._counts and not self.ended:
-            self._admission.end(self._kind, answered=self.answered)
+            self._admission.end(self)
         self.ended = True
 
     def __enter__(self) -> Self:

@@ -2,11 +2,14 @@
 
 import asyncio
 import fcntl
+import re
 import termios
 from http import HTTPStatus
 from random import getrandbits
 from typing import Any, cast
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.edge.admission import PLACE, Place
@@ -23,6 +26,7 @@ from service.edge.problems import (
 )
 from service.embedding.batching import Overloaded
 
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:\d*)?", re.ASCII)  # RFC 3986
 LONGEST_HEAD = 64 * 1024  # bytes of the request line and all headers
 MOST_HEADERS = 100
 SHORT_BODY = 64 * 1024  # bytes that are read to the end, although the answer is given already
@@ -117,7 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Let the application begin, if the head says one thing only and there is time for it."""
         length = self._check_head()
         self._in_head, self._in_body = False, True
-        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        path = unquote(httptools.parse_url(self.url).path.decode("ascii"))  # as it is routed by
         kind, admitted = self._entrance.admits(path)
         if not admitted and self._quiet():
             self._turn_away(path, length)
@@ -136,6 +140,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take in a piece of the body."""
+        if self._place is not None:
+            self._place.come(len(body))
         if not self._refused:
             super().on_body(body)
 
@@ -147,7 +153,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._wait(Stage.IDLE)
             return
         if self._place is not None:
-            self._place.whole = True
             self._place.begin()
             self._place = None
         if self.cycle.response_complete:
@@ -249,6 +254,8 @@ class BoundedProtocol(HttpToolsProtocol):
         for name, value in self.headers:
             if name == b"host":
                 hosts += 1
+                if not _HOST.fullmatch(value):
+                    raise ValueError("expected a host and perhaps a port")
             elif name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":

@@ -48,6 +48,21 @@ REFUSED = {
     "H3 identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", MALFORMED),
     "H5 no Host": (b"GET /health/live HTTP/1.1\r\n\r\n", MALFORMED),
     "H5 two Hosts": (GET + HOST + b"\r\n", MALFORMED),
+    **{
+        f"H5 {host.decode()!r}": (
+            b"GET /galleries HTTP/1.1\r\nHost: " + host + b"\r\n\r\n",
+            MALFORMED,
+        )
+        for host in (
+            b"localhost/evil",
+            b"localhost#.evil.example",
+            b"localhost?.evil.example",
+            b"evil.example@localhost",
+            b"localhost:abc",
+            b"local\thost",
+            b"[localhost",
+        )
+    },
     "H6 a header of 1 MB": (GET + b"X: " + CANARY.encode() * 2**17 + b"\r\n\r\n", TOO_LONG),
     "H6 a header without end": (GET + b"X: " + b"y" * 2**22, TOO_LONG),
     "H6 a path of 1 MB": (b"GET /" + b"x" * 2**20 + b" HTTP/1.1\r\n" + HOST + b"\r\n", TOO_LONG),

@@ -15,7 +15,7 @@ from tests.drawings import as_json, draw, part
 from tests.refusals import MOST_BYTES, assert_refused
 from tests.services import Service
 
-IDLE, HEAD, BODY, SEND, MOST = 2.0, 1.5, 3.0, 2.5, 60
+IDLE, HEAD, BODY, SEND, MOST, LONG = 2.0, 1.5, 3.0, 2.5, 60, 4
 LATE = 20.0  # seconds more that a busy machine may take
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -32,6 +32,7 @@ def strict(tmp_path_factory, bundles):
         body_timeout=BODY,
         send_timeout=SEND,
         max_connections=MOST,
+        long_requests=LONG,
     )
     yield service.start().wait_ready()
     assert service.stop() == 0, service.log.read_text()
@@ -210,6 +211,41 @@ def test_many_who_ask_are_all_answered_although_they_stay(strict):
             channel.sendall(GET + b"\r\n")
 
         assert all(channel.recv(8) == b"HTTP/1.1" for channel in channels)
+
+
+@pytest.mark.parametrize("path", [b"/cluster", b"/enroll/bulk", b"/evaluate"])
+def test_half_a_body_keeps_nobody_out_of_long_work(strict, path):
+    with ExitStack() as stack:
+        for _ in range(3 * LONG):
+            channel = stack.enter_context(connect(strict))
+            channel.sendall(POST.replace(b"/embed", path) + b'Content-Length: 100000\r\n\r\n{"a"')
+
+        answers = [httpx.get(f"{strict.url}/galleries/default/health") for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/enroll/bulk", b"/enroll/bul%6b", b"http://localhost/enroll/bulk", b"/enroll/bulk#x"],
+)
+def test_however_a_path_is_spelled_it_finds_the_places_taken(strict, target):
+    lines = POST.replace(b"/embed", b"/enroll/bulk").replace(b"json", b"x-ndjson")
+    late = lines.replace(b"/enroll/bulk", target) + b"Connection: close\r\n"
+    with ExitStack() as stack:
+        coming = [stack.enter_context(connect(strict)) for _ in range(LONG)]
+        for channel in coming:
+            channel.sendall(lines + b"Content-Length: 1000000\r\n\r\n")
+        for _ in range(20):  # on a busy machine a second may pass before they are read
+            for channel in coming:
+                channel.sendall(b" " * 4096)
+            with connect(strict) as channel:
+                channel.sendall(late + b"Content-Length: 4\r\n\r\n{}\r\n")
+                got, _ = until_closed(channel)
+            if b" 503 " in got:
+                break
+
+    assert problem(got) == (503, "overloaded")
 
 
 def test_what_is_no_request_behind_one_takes_nothing_from_its_answer(strict):

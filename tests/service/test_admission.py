@@ -154,6 +154,8 @@ def test_long_requests_have_places_of_their_own():
     admission, _ = make()
 
     places = [admission.place("long", "/cluster") for _ in range(2)]
+    for place in places:
+        place.begin()
 
     assert not admission.admits("long")
     assert admission.admits("short")
@@ -161,6 +163,34 @@ def test_long_requests_have_places_of_their_own():
         place.leave()
         place.leave()
     assert admission.admits("long")
+
+
+@pytest.mark.parametrize("path", ["/cluster", "/enroll/bulk", "/galleries/g/import"])
+def test_a_client_that_does_not_go_on_sending_keeps_nobody_out(path):
+    admission, _ = make()
+
+    stuck = [admission.place("long", path) for _ in range(100)]
+    for place in stuck:
+        place.come(100)
+
+    assert admission.admits("long")
+    for place in stuck:
+        place.begin()
+    assert [place.crowded for place in stuck] == [False] * 2 + [True] * 98
+
+
+def test_a_body_that_is_worked_on_while_it_comes_counts_as_long_as_it_comes():
+    admission, clock = make(most_long=1)
+    bulk = admission.place("long", "/enroll/bulk")
+
+    admitted = []
+    for size, seconds in ((1000, 0), (1000, 0), (1000, 0.9), (1000, 0.9), (0, 1.1), (2000, 0)):
+        clock.now += seconds
+        bulk.come(size)
+        admitted.append(admission.admits("long"))
+
+    assert admitted == [True, False, False, False, True, False]
+    assert not bulk.crowded
 
 
 @given(st.lists(st.sampled_from(["begin", "leave", "work"]), max_size=6))
