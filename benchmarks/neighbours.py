@@ -50,7 +50,7 @@ def largest(folder: Path, dimension: int) -> dict[str, list[str]]:
         json.dumps({"identity": f"id-{i % 1000}", "embedding": row, "metadata": {"n": "x" * 3000}})
         for i, row in enumerate(rows)
     )
-    bulk = ["--data-binary", as_file("bulk", lines)]
+    bulk = ["-H", "content-type: application/x-ndjson", "--data-binary", as_file("bulk", lines)]
     return {
         "/embed, 4,096 embeddings": ["/embed", *embeddings],
         "/identify, 4,096 embeddings": ["/identify", *embeddings],

@@ -130,7 +130,7 @@ class Cohort:
         if possible == 0 or not len(self):
             raise TargetUnresolvable(
                 f"{len(self)} strangers resolve a target FPIR of {self._p_values[0]:.4g} at "
-                f"least, asked was {target_fpir:.4g}; a larger cohort would resolve it"
+                "least, more than was asked; a larger cohort would resolve it"
             )
         return possible - 1
 

@@ -37,7 +37,7 @@ class CurvePoint:
     @classmethod
     def unresolved(cls, target_fpir: float) -> "CurvePoint":
         """Return the point of a target that so few strangers say nothing of."""
-        needed = math.ceil(1 / target_fpir) - 1  # M strangers resolve 1 / (M + 1)
+        needed = math.ceil(min(1 / target_fpir, 2**53)) - 1  # M strangers resolve 1 / (M + 1)
         return cls(target_fpir, None, None, None, None, None, needed)
 
     @classmethod

@@ -5,6 +5,7 @@ import sys
 from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,9 +14,11 @@ INTERRUPTED = 130
 
 URL = "KINDRED_URL"
 KEY = "KINDRED_API_KEY"
+DEBUG = "KINDRED_DEBUG"
 ENVIRONMENT = f"""environment:
   {URL}        where the service is, else http://127.0.0.1:$KINDRED_PORT (8000)
   {KEY}    API key, if it wants one
+  {DEBUG}      show where a defect is, where it is set
   NO_COLOR           no colours, where it is set"""
 SERVICE_ENVIRONMENT = """environment, of which the README has all:
   KINDRED_HOST, KINDRED_PORT    where to listen: 127.0.0.1, 8000
@@ -37,24 +40,39 @@ class Misused(Exception):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words name, and return its exit status."""
-    asked = _parser().parse_args(words)
-    module, _, name = asked.command.partition(":")
+    _prepare_streams()
     try:
+        asked = _parser().parse_args(words)
+        module, _, name = asked.command.partition(":")
         run: Callable[[Namespace], int] = getattr(import_module(module), name)
         return run(asked)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # who reads has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return ERROR
-    except ModuleNotFoundError as error:
-        return _fail(_missing(error))
-    except Exception as error:  # noqa: BLE001 - what is not the user's is raised again
+    except Exception as error:  # or Python would end with what means different
+        if os.environ.get(DEBUG):
+            raise
         return _fail(_told(error))
 
 
+def _prepare_streams() -> None:
+    """Let what cannot be encoded be written escaped, and stderr be there if it was closed."""
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _write_no_more() -> None:
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _told(error: Exception) -> str:
-    """Return what to say of an error, or raise it if it is a defect."""
+    """Return what to say of an error."""
     from kindred.problems import KindredError, Problem, Unreachable
 
     match error:
@@ -64,15 +82,12 @@ def _told(error: Exception) -> str:
             return f"{error}\nStart a service with `make serve`, or say where one is: {URL}"
         case KindredError() | Misused():
             return str(error)
+        case ModuleNotFoundError(name="rich" | "PIL"):
+            return f"the demo draws with {error.name}: pip install 'kindred[demo]'"
         case OSError():
             return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    raise error
-
-
-def _missing(error: ModuleNotFoundError) -> str:
-    if error.name in ("rich", "PIL"):
-        return f"the demo draws with {error.name}: pip install 'kindred[demo]'"
-    raise error
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"a defect of this program ({what}); {DEBUG}=1 shows where"
 
 
 def _fail(message: str) -> int:

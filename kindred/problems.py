@@ -26,9 +26,9 @@ class UnexpectedAnswer(KindredError):
 class Problem(KindredError):
     """An error that the service tells, as RFC 9457 has it; each type has a class of its own.
 
-    `detail` says what was expected and what came, `instance` is the request's id in the service's
-    log. `outcome` tells of a write: `absent`, nothing was written; `unknown`, it may or may not
-    have been. `retry_after` is in seconds. A type that this client does not know is this class.
+    `detail` says what was expected, `instance` is the request's id in the service's log. `outcome`
+    tells of a write: `absent`, nothing was written; `unknown`, it may or may not have been.
+    `retry_after` is in seconds. A type that this client does not know is this class.
     """
 
     slug: ClassVar[str] = ""

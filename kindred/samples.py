@@ -35,6 +35,7 @@ Sample: TypeAlias = (
 Or one of these as the service's JSON has it, in a mapping.
 """
 
+EXPECTED = "expected a path, bytes, an open file, Text, or an embedding of one axis"
 _ONE = (str, os.PathLike, bytes, bytearray, memoryview, Mapping)
 
 
@@ -53,20 +54,38 @@ def document_of(sample: Sample) -> dict[str, Any]:
         return _encoded(bytes(sample))
     if hasattr(sample, "read"):
         return _encoded(sample.read())
-    numbers = sample.tolist() if hasattr(sample, "tolist") else list(sample)
+    numbers = _numbers_of(sample)
     if not isinstance(numbers, list) or not all(isinstance(number, Real) for number in numbers):
-        raise TypeError(
-            f"expected a path, bytes, an open file, Text, or an embedding of one axis, "
-            f"got {type(sample).__name__}"
-        )
+        raise TypeError(f"{EXPECTED}, got {type(sample).__name__}")
     return {"embedding": numbers}
 
 
 def documents_of(samples: Sample | Iterable[Sample]) -> list[dict[str, Any]]:
-    """Return one sample, or each of many."""
+    """Return one sample, or each of many.
+
+    Raises OSError and TypeError as `document_of` does, and TypeError for an array of whole numbers
+    of two axes: that is a picture's pixels.
+    """
     if _is_one(samples):
         return [document_of(cast(Sample, samples))]
-    return [document_of(sample) for sample in cast(Iterable[Sample], samples)]
+    if not isinstance(samples, Iterable):
+        raise TypeError(f"{EXPECTED}, or many of them, got {type(samples).__name__}")
+    if getattr(samples, "ndim", 1) == 2 and _are_whole(samples):
+        raise TypeError(
+            "expected embeddings of floating point, got an array of whole numbers: "
+            "a picture is sent as the bytes of its file"
+        )
+    return [document_of(cast(Sample, sample)) for sample in samples]
+
+
+def _numbers_of(sample: Any) -> Any:
+    if hasattr(sample, "tolist"):
+        return sample.tolist()
+    return list(sample) if isinstance(sample, Iterable) else None
+
+
+def _are_whole(rows: Any) -> bool:
+    return any(isinstance(number, int) for row in rows.tolist()[:1] for number in row)
 
 
 def _is_one(samples: Any) -> bool:

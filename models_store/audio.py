@@ -8,6 +8,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from models_store.containers import openable
 from models_store.manifest import AudioInput
 from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable, Unusable
 
@@ -19,6 +20,9 @@ Waveform = npt.NDArray[np.float32]
 RATES = (1000, 384_000)
 SILENT = 1e-7
 """A peak at or below this is silence: less than the last of 24 bits."""
+
+LOUDEST = 2.0**32
+"""A peak above this is no sound: integers of 32 bits that were never scaled lie below."""
 
 _EXPECTED = f"expected audio ({', '.join(FORMATS)}) that decodes"
 _BLOCK = 1 << 16  # frames; a long file in many channels is never in memory as a whole
@@ -51,7 +55,7 @@ def decode(content: bytes, sample_rate: int, limits: SampleLimits) -> Waveform:
     that do nothing. Raises Unusable.
     """
     try:
-        with soundfile.SoundFile(_Content(content)) as file:
+        with soundfile.SoundFile(_Content(openable(content))) as file:
             _check_header(file, limits)
             clip = np.concatenate(
                 [np.empty(0, np.float32), *_resampled(file, sample_rate, limits)]
@@ -62,7 +66,10 @@ def decode(content: bytes, sample_rate: int, limits: SampleLimits) -> Waveform:
         raise Undecodable(_EXPECTED) from error
     if not np.isfinite(clip).all():
         raise Degenerate("expected audio of finite numbers")
-    if np.abs(clip).max(initial=0) <= SILENT:
+    peak = np.abs(clip).max(initial=0)
+    if peak > LOUDEST:
+        raise Degenerate("expected audio of finite numbers, full scale being 1")
+    if peak <= SILENT:
         raise Degenerate("expected audio that is not silent throughout")
     return clip
 

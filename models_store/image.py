@@ -93,6 +93,10 @@ def _check_bounds(size: tuple[int, int], limits: SampleLimits) -> None:
     width, height = size
     if width * height > limits.pixels:
         raise SampleOutOfBounds(f"expected at most {limits.pixels} pixels, got {width}×{height}")
+    if min(size) < limits.least_side:
+        raise SampleOutOfBounds(
+            f"expected at least {limits.least_side} pixels each way, got {width}×{height}"
+        )
     if max(size) > limits.aspect_ratio * min(size):
         raise SampleOutOfBounds(
             f"expected an aspect ratio of at most {limits.aspect_ratio:g}, got {width}×{height}"

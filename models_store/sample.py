@@ -34,6 +34,7 @@ class SampleLimits:
     """What one sample may be, known from its header before it is decoded wherever that can be."""
 
     pixels: int = 25_000_000
+    least_side: int = 10
     aspect_ratio: float = 20.0
     seconds: float = 120.0
     channels: int = 8

@@ -38,7 +38,7 @@ from service.replicas.galleries import Galleries
 from service.replicas.snapshots import Snapshots
 from service.replicas.stowing import Stowage
 from service.requests.upload import UploadLimits
-from service.routes import Parts, Straight, console, router, templates
+from service.routes import Parts, Straight, console, created, router, templates
 from service.routes.wire import complete
 from service.settings import Settings, split
 from service.store.durable_redis import DurableRedis
@@ -192,6 +192,7 @@ async def _assemble(
     default = _default(settings, comparators)
     telemetry = Telemetry(
         routes=templates(),
+        created=created(),
         problems=slugs(),
         comparators=[
             ServedComparator(c.title, c.digest, c.provider, settings.device)
@@ -221,6 +222,7 @@ async def _assemble(
             comparators,
             at_once=settings.decoders,
             seconds=settings.decode_seconds,
+            slow_seconds=settings.decode_slow_seconds,
             memory=settings.decode_memory,
             on_loss=telemetry.decoder_lost,
         )
@@ -353,6 +355,7 @@ async def _store_of(settings: Settings, begun: Begun, stack: AsyncExitStack) -> 
 async def _open_shelf(settings: Settings, begun: Begun) -> Shelf:
     limits = SampleLimits(
         pixels=settings.max_pixels,
+        least_side=settings.min_side,
         aspect_ratio=settings.max_aspect_ratio,
         seconds=settings.max_audio_seconds,
         channels=settings.max_audio_channels,

@@ -1,9 +1,9 @@
 """A parameter that breaks a rule, wherever that is noticed."""
 
-import re
 from dataclasses import dataclass
 
-_OURS = re.compile(r"[a-z_]{1,32}")
+UNKNOWN = "an unknown field"
+"""What a field is called whose name is not ours: it may be a value in the wrong place."""
 
 
 @dataclass(eq=False)  # not frozen: context managers set the traceback of what passes them
@@ -16,14 +16,6 @@ class InvalidParameter(Exception):
     def __str__(self) -> str:
         """`field: rule`."""
         return f"{self.where}: {self.rule}"
-
-
-def field_name(name: object) -> str:
-    """Return a field's name as a problem may tell it.
-
-    One that looks like no name of ours may be a value in the wrong place: it is not told.
-    """
-    return str(name) if isinstance(name, int) or _OURS.fullmatch(str(name)) else "(unknown)"
 
 
 def rule_told(message: str) -> str:

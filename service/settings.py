@@ -104,6 +104,7 @@ class Settings(BaseSettings):
         8 * 2**30, gt=0, description="Bytes of one gallery that is imported"
     )
     max_pixels: int = Field(25_000_000, gt=0, description="Pixels of one image")
+    min_side: int = Field(10, gt=0, description="Pixels of an image's shorter side, at least")
     max_aspect_ratio: float = Field(
         20.0, ge=1, description="Longer side of an image by its shorter"
     )
@@ -117,6 +118,12 @@ class Settings(BaseSettings):
     )
     decode_seconds: float = Field(
         0.8, gt=0, description="Processor seconds that decoding one sample may take"
+    )
+    decode_slow_seconds: float = Field(
+        0.8,
+        gt=0,
+        description="Processor seconds that all slow samples of one request may take together, or "
+        "`DECODE_SECONDS` if that is more; slow is a picture over 0.08, and 0.1 for each MiB",
     )
     decode_memory: int = Field(
         64 * 2**20, ge=2**24, description="Bytes of memory that decoding one sample may take"

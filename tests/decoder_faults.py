@@ -7,7 +7,14 @@ def spin():
     while True:
         pass
 
+def work(seconds):
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
 FAULTS = {
+    b"ordinary": lambda: work(0.03),
+    b"slow": lambda: work(0.2),
     b"crash": lambda: ctypes.string_at(0),
     b"abort": os.abort,
     b"exit": lambda: os._exit(3),

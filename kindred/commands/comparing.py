@@ -1,7 +1,7 @@
 """`kindred verify`, `identify` and `cluster`."""
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,8 +53,14 @@ def identify(asked: Namespace) -> int:
     """Say whose samples are, or that they are nobody's."""
     words = expand(asked.files)
     status = SAME
+
+    def unread(word: str, error: OSError) -> None:
+        nonlocal status
+        status = ERROR
+        _tell_unread(word, error)
+
     with client_of(asked) as client, progress("identify", len(words), unit="files") as advance:
-        for word, found in _identified(client, words, asked):
+        for word, found in _identified(client, words, asked, unread):
             advance(1)
             if isinstance(found, Problem):
                 _tell_problem(word, found, json=asked.json)
@@ -69,9 +75,12 @@ def identify(asked: Namespace) -> int:
 
 
 def _identified(
-    client: Client, words: list[str], asked: Namespace
+    client: Client,
+    words: list[str],
+    asked: Namespace,
+    unread: Callable[[str, OSError], None],
 ) -> Iterator[tuple[str, Result | Problem]]:
-    for names, samples in portions(words):
+    for names, samples in portions(words, unread):
         try:
             answer = client.identify(
                 samples,
@@ -145,8 +154,13 @@ def _embedded(client: Client, asked: Namespace) -> Embedded:
     """Embed a folder's files: a request to cluster takes more embeddings than files."""
     words = [str(path) for path in files_in(asked.folder)]
     found = Embedded(comparator=asked.comparator)
+
+    def unread(word: str, error: OSError) -> None:
+        found.failed = True
+        _tell_unread(word, error)
+
     with progress("embed", len(words), unit="files") as advance:
-        for names, samples in portions(words):
+        for names, samples in portions(words, unread):
             for name, vector in zip(names, _vectors(client, found, samples), strict=True):
                 if isinstance(vector, Problem):
                     _tell_problem(name, vector, json=asked.json)
@@ -186,6 +200,11 @@ def _show_clusters(answer: ClusterAnswer, names: list[str] | None, *, json: bool
             say_json(write(found) | {"members": members, "medoid": named(found.medoid)})
         else:
             say(f"{found.id} ({found.size}): {' '.join(members)}")
+
+
+def _tell_unread(word: str, error: OSError) -> None:
+    folder = isinstance(error, IsADirectoryError)
+    warn(f"kindred: {word}: {'no files in it' if folder else error.strerror}")
 
 
 def _tell_problem(word: str, problem: Problem, *, json: bool) -> None:

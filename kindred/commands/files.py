@@ -1,7 +1,7 @@
 """Which samples a command was given: paths, folders, what is piped in, or words."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,12 +22,13 @@ def sample_of(word: str) -> Sample:
 
 
 def expand(words: Iterable[str]) -> list[str]:
-    """Return the words with each folder replaced by the files in it."""
+    """Return the words with each folder replaced by the files in it, if there are any."""
     found: list[str] = []
     for word in words:
         path = Path(word)
         folder = not word.startswith(WORDS) and path.is_dir()
-        found += [str(file) for file in files_in(path)] if folder else [word]
+        inside = files_in(path) if folder else []
+        found += [str(file) for file in inside] or [word]
     return found
 
 
@@ -41,13 +42,22 @@ def files_in(folder: Path) -> list[Path]:
     ]
 
 
-def portions(words: Sequence[str]) -> Iterator[tuple[list[str], list[Sample]]]:
-    """Yield words and their samples, as many at a time as fit a request."""
+def portions(
+    words: Sequence[str], unread: Callable[[str, OSError], None]
+) -> Iterator[tuple[list[str], list[Sample]]]:
+    """Yield words and their samples, as many at a time as fit a request.
+
+    `unread` is told of each that cannot be read.
+    """
     names: list[str] = []
     samples: list[Sample] = []
     size = 0
     for word in words:
-        sample = sample_of(word)
+        try:
+            sample = sample_of(word)
+        except OSError as error:
+            unread(word, error)
+            continue
         length = len(sample) if isinstance(sample, str | bytes) else 0
         if names and (len(names) == AT_ONCE or size + length > MOST_BYTES):
             yield names, samples

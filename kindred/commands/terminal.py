@@ -30,15 +30,24 @@ def client_of(asked: Namespace, *, patience: float = QUICK) -> Client:
 
 
 def say(text: str = "") -> None:
-    """Print a line; raise BrokenPipeError at once if nobody reads it."""
+    """Print a line; raise BrokenPipeError at once if nobody reads it.
+
+    Raises Misused if there is nowhere to print it.
+    """
     _Bar.wipe()
+    if sys.stdout is None:
+        raise Misused("expected an open standard output")
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def say_json(document: Any) -> None:
-    """Print an answer, or what it was made into, as one line of JSON."""
-    say(json.dumps(write(document), ensure_ascii=False))
+    """Print an answer, or what it was made into, as one line of JSON in UTF-8.
+
+    What UTF-8 has not, such as bytes in the name of a file, is escaped.
+    """
+    in_utf8 = sys.stdout is not None and sys.stdout.encoding.lower() in ("utf-8", "utf8")
+    say(json.dumps(write(document), ensure_ascii=not in_utf8))
 
 
 def warn(text: str) -> None:
@@ -49,7 +58,7 @@ def warn(text: str) -> None:
 
 def coloured(text: str, colour: str) -> str:
     """Return text in a colour, where stdout is a terminal and NO_COLOR is not set."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+    if os.environ.get("NO_COLOR") or sys.stdout is None or not sys.stdout.isatty():
         return text
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.callers.quotas import UNBOUNDED, Quota
-from service.parameters import field_name
 from service.store.errors import UnknownGallery
 
 EVERYTHING = "*"
 READ_EVERY = 1.0  # seconds between two looks at the files
 NAMED_BY_NOBODY = "api-keys"  # the caller, as the log has it, of a key that has no name
+
+_USUAL = re.compile(r"[a-z_]{1,32}")
 
 log = structlog.get_logger("kindred.keys")
 
@@ -219,9 +221,14 @@ class Keyring:
             raise KeysBroken("expected a file of TOML in UTF-8") from error
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(map(field_name, first["loc"]))
+            where = ".".join(map(_told, first["loc"]))
             raise KeysBroken(f"{where}: {first['msg']}") from None
         return [entry.key(self._probes_per_identity) for entry in entries]
+
+
+def _told(name: object) -> str:
+    """Return an entry's name as the log may have it: what looks like none may be a key."""
+    return str(name) if isinstance(name, int) or _USUAL.fullmatch(str(name)) else "(unknown)"
 
 
 def _moment(told: datetime | date | None) -> datetime | None:

@@ -2,9 +2,9 @@
 
 This process is a template. It loads once what decoding takes, never sees a sample, and ends with
 the service. For each channel that comes over its standard input, a socket, it forks a decoder,
-which answers one request after the other, each within as many processor seconds as came with the
-channel, and so many bytes of memory. The kernel enforces both. How a decoder ended, the template
-writes on its channel.
+which answers one request after the other, each within as many processor seconds as come with it,
+and so many bytes of memory. The kernel enforces both. How a decoder ended, the template writes on
+its channel.
 """
 
 import gc
@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from time import process_time
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +38,11 @@ from models_store.preparation import Windows, preparation
 from models_store.preview import preview
 from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable
 
-SECONDS = struct.Struct("!d")
+SECONDS = struct.Struct("!d")  # that a request may take, before it
 LENGTH = struct.Struct("!Q")  # of a request or an answer, before it
 SAMPLE = struct.Struct("!BHI")  # of a request: task, number of the preparation, bytes that follow
-RESULT = struct.Struct("!BI")  # of an answer: outcome, bytes that follow
-READY = b"R"
+RESULT = struct.Struct("!BdI")  # of an answer: outcome, seconds it took, bytes that follow
+READY, FORK = b"R", b"F"
 
 WALL_SECONDS = 20
 """How many seconds one of the processor may take: it may wait for one, or wait for ever."""
@@ -130,13 +130,21 @@ def unpack(payload: memoryview) -> Windows:
     return tuple(windows)
 
 
-def results(answer: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield the outcome of each sample that an answer is of, and what was said of it."""
+class Result(NamedTuple):
+    """What became of a sample, the processor seconds that took, and what is said of it."""
+
+    outcome: int
+    seconds: float
+    said: memoryview
+
+
+def results(answer: memoryview) -> Iterator[Result]:
+    """Yield the result of each sample that an answer is of."""
     start = 0
     while start < len(answer):
-        outcome, length = RESULT.unpack_from(answer, start)
+        outcome, seconds, length = RESULT.unpack_from(answer, start)
         start += RESULT.size + length
-        yield outcome, answer[start - length : start]
+        yield Result(outcome, seconds, answer[start - length : start])
 
 
 def main() -> None:
@@ -157,14 +165,13 @@ def main() -> None:
                 watched.unregister(key.fileobj)
                 _bury(*key.data)
                 continue
-            told, channels, _, _ = socket.recv_fds(control, SECONDS.size, 1)
+            _, channels, _, _ = socket.recv_fds(control, len(FORK), 1)
             if not channels:
                 return
-            (seconds,) = SECONDS.unpack(told)
             channel = socket.socket(fileno=channels[0])
             template = os.getpid()
             if not (pid := os.fork()):
-                _be_decoder(channel, template, tasks, seconds, memory)
+                _be_decoder(channel, template, tasks, memory)
             ended = os.pidfd_open(pid)
             watched.register(ended, selectors.EVENT_READ, (pid, ended, channel))
 
@@ -197,13 +204,11 @@ def _bury(pid: int, ended: int, channel: socket.socket) -> None:
     _, status = os.waitpid(pid, 0)
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     with channel, suppress(OSError):  # where the service let it go
-        lost = RESULT.pack(Outcome.LOST, 1) + bytes([number])
+        lost = RESULT.pack(Outcome.LOST, 0, 1) + bytes([number])
         channel.send(LENGTH.pack(len(lost)) + lost, socket.MSG_DONTWAIT)
 
 
-def _be_decoder(
-    channel: socket.socket, template: int, tasks: Tasks, seconds: float, memory: int
-) -> NoReturn:
+def _be_decoder(channel: socket.socket, template: int, tasks: Tasks, memory: int) -> NoReturn:
     """Be a decoder: answer what comes over the channel until it is closed."""
     status = 1
     try:
@@ -211,6 +216,7 @@ def _be_decoder(
         channel = _confine(channel, memory)
         while head := channel.recv(LENGTH.size, socket.MSG_WAITALL):
             (length,) = LENGTH.unpack(head)
+            (seconds,) = SECONDS.unpack(channel.recv(SECONDS.size, socket.MSG_WAITALL))
             samples = list(_samples(channel.recv(length, socket.MSG_WAITALL)))
             signal.setitimer(signal.ITIMER_PROF, seconds)
             signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS * seconds)
@@ -250,16 +256,18 @@ def _answer(
 ) -> Iterator[bytes]:
     """Yield what becomes of samples, of as many as there is time and room for."""
     size, begun = 0, process_time()
+    done = begun
     for task, which, content in samples:
         outcome, payload = _decode(tasks[task, which], content)
+        before, done = done, process_time()
         if outcome == Outcome.OUT_OF_MEMORY:
             if size:
                 return  # there is more when it is alone
             payload = f"expected a sample that is decoded in {memory} bytes of memory".encode()
-        yield RESULT.pack(outcome, len(payload))
+        yield RESULT.pack(outcome, done - before, len(payload))
         yield payload
         size += RESULT.size + len(payload)
-        if size > ENOUGH_BYTES or process_time() - begun > ENOUGH_SECONDS:
+        if size > ENOUGH_BYTES or done - begun > ENOUGH_SECONDS:
             return
 
 

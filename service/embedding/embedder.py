@@ -21,7 +21,7 @@ from models_store import (
 )
 from models_store.comparator import Array
 from service.embedding.batching import Batcher, Embedded, Overloaded
-from service.embedding.decoding import Decoders
+from service.embedding.decoding import Budget, Decoders
 
 Timings = dict[str, float]
 
@@ -105,12 +105,20 @@ class Embedder:
             depths[title] = sum(batcher.depth for batcher in queues)
         return depths
 
+    def budget(self, requests: int = 1) -> Budget:
+        """Return what decoding may take of a request whose samples are not embedded at a time."""
+        return self._decoders.budget(requests)
+
     async def embed(
-        self, comparator: Comparator, side: Side, given: Sequence[Given]
+        self,
+        comparator: Comparator,
+        side: Side,
+        given: Sequence[Given],
+        budget: Budget | None = None,
     ) -> EmbeddedSamples:
         """Embed samples on one side of a comparator; raise Overloaded if they cannot wait."""
         started = perf_counter()
-        prepared = await self._prepare(comparator, side, given)
+        prepared = await self._prepare(comparator, side, given, budget)
         timings: Timings = {"decode": perf_counter() - started}
         inputs = {i: one for i, one in enumerate(prepared) if isinstance(one, tuple)}
         found: list[Embedded | Degenerate] = []
@@ -138,11 +146,15 @@ class Embedder:
         )
 
     async def pictures(
-        self, comparator: Comparator, side: Side, given: Sequence[Given]
+        self,
+        comparator: Comparator,
+        side: Side,
+        given: Mapping[int, Given],
+        budget: Budget | None = None,
     ) -> dict[int, bytes]:
         """Return a thumbnail of each sample that is an image of a side, as PNG, by its place."""
-        samples = {i: one for i, one in enumerate(given) if isinstance(one, Sample)}
-        found = await self._decoders.pictures(comparator, side, list(samples.values()))
+        samples = {i: one for i, one in given.items() if isinstance(one, Sample)}
+        found = await self._decoders.pictures(comparator, side, list(samples.values()), budget)
         pairs = zip(samples, found, strict=True)
         return {i: picture for i, picture in pairs if picture is not None}
 
@@ -151,12 +163,16 @@ class Embedder:
         return await self._decoders.preview(comparator, side, sample)
 
     async def _prepare(
-        self, comparator: Comparator, side: Side, given: Sequence[Given]
+        self,
+        comparator: Comparator,
+        side: Side,
+        given: Sequence[Given],
+        budget: Budget | None,
     ) -> list[Windows | Array | Exception]:
         """Return for each sample its encoder input, or the embedding that came, or the reason."""
         samples = [one for one in given if isinstance(one, Sample)]
         ready = [one for one in given if isinstance(one, ReadyEmbedding)]
-        prepared = iter(await self._decoders.prepare(comparator, side, samples))
+        prepared = iter(await self._decoders.prepare(comparator, side, samples, budget))
         accepted = iter(await asyncio.to_thread(_accept, comparator, ready) if ready else [])
         return [next(prepared if isinstance(one, Sample) else accepted) for one in given]
 

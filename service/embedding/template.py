@@ -11,10 +11,7 @@ from contextlib import suppress
 import structlog
 
 from models_store.confinement import bare_environment
-from service.embedding.decoder import LENGTH, READY, SECONDS, Outcome, results
-
-Result = tuple[int, memoryview]
-"""What became of a sample, and what is said of it."""
+from service.embedding.decoder import FORK, LENGTH, READY, SECONDS, Outcome, Result, results
 
 log = structlog.get_logger("kindred.template")
 
@@ -65,13 +62,13 @@ class Template:
                 await self.start()
             await asyncio.sleep(0.1)
 
-    async def fork(self, seconds: float) -> socket.socket:
-        """Return a channel to a new decoder, which may take so many seconds for a request."""
+    async def fork(self) -> socket.socket:
+        """Return a channel to a new decoder."""
         await self._ready.wait()
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                socket.send_fds(self._control, [SECONDS.pack(seconds)], [theirs.fileno()])
+                socket.send_fds(self._control, [FORK], [theirs.fileno()])
         except OSError:
             ours.close()
             raise
@@ -89,31 +86,31 @@ class Template:
 
 
 class Seat:
-    """Where one decoder works at a time, so many seconds on a request; it comes when asked."""
+    """Where one decoder works at a time; it comes when asked."""
 
-    def __init__(self, template: Template, seconds: float) -> None:
+    def __init__(self, template: Template) -> None:
         self._template = template
-        self._seconds = seconds
         self._channel: _Channel | None = None
 
-    async def ask(self, samples: Sequence[bytes]) -> list[Result]:
+    async def ask(self, samples: Sequence[bytes], seconds: float) -> list[Result]:
         """Return what became of the first samples, at least one; each comes as `SAMPLE` has it.
 
-        If the decoder is lost, that is the only result. Raises EOFError or OSError if no answer
-        comes: of a decoder that ends without a word, so did the template.
+        All of them may take so many processor seconds. If the decoder is lost, that is the only
+        result. Raises EOFError or OSError if no answer comes: of a decoder that ends without a
+        word, so did the template.
         """
         loop = asyncio.get_running_loop()
         if self._channel is None:
-            channel = await self._template.fork(self._seconds)
+            channel = await self._template.fork()
             most = self._template.memory
             _, self._channel = await loop.create_unix_connection(
                 lambda: _Channel(most), sock=channel
             )
         try:
-            found = list(results(await self._channel.ask(b"".join(samples))))
+            found = list(results(await self._channel.ask(b"".join(samples), seconds)))
         except struct.error as error:
             raise EOFError("expected an answer") from error
-        if found[0][0] == Outcome.LOST:
+        if found[0].outcome == Outcome.LOST:
             self.leave()
         return found
 
@@ -134,11 +131,11 @@ class _Channel(asyncio.Protocol):
         self._answer: asyncio.Future[memoryview]
         self._lost = False
 
-    async def ask(self, request: bytes) -> memoryview:
+    async def ask(self, request: bytes, seconds: float) -> memoryview:
         self._answer = asyncio.get_running_loop().create_future()
         if self._lost:
             raise EOFError("the decoder has ended")
-        self._transport.write(LENGTH.pack(len(request)) + request)
+        self._transport.write(LENGTH.pack(len(request)) + SECONDS.pack(seconds) + request)
         return await self._answer
 
     def close(self) -> None:

@@ -9,7 +9,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from models_store import ReadyEmbedding, Sample
-from service.parameters import InvalidParameter, field_name
+from service.parameters import InvalidParameter
+from service.requests.fields import field_name
 from service.requests.multipart import PartReader, collect
 from service.requests.plain_multipart import SHORT, Part, plain_parts
 from service.requests.strict_json import MOST_VALUES, parse_json, read_sample
@@ -23,6 +24,12 @@ from service.requests.upload import (
 
 LONG_BODY = 2**18  # bytes of JSON from which parsing it would keep everybody else waiting
 MULTIPART, JSON = b"multipart/form-data", b"application/json"
+LINES = (
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/jsonl",
+    b"application/octet-stream",
+)
 
 
 async def read_upload(
@@ -91,11 +98,22 @@ def bounded(request: Request, limit: int) -> AsyncIterator[bytes]:
 
     Raises TooLarge at once if it is announced to be longer, or UnsupportedMedia if compressed.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if set(request.headers.getlist("content-encoding")) - {"identity"}:
         raise UnsupportedMedia("expected a body without Content-Encoding")
     if (_announced(request) or 0) > limit:
         raise TooLarge(f"expected a body of at most {limit} bytes")
     return _bounded(request, limit)
+
+
+def bounded_lines(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """Return the same of lines of JSON; raise UnsupportedMedia if the body is said to be no lines.
+
+    One that is not said to be anything is taken for them: nothing else is read here.
+    """
+    chunks = bounded(request, limit)
+    if "content-type" in request.headers:
+        read_media_type(request, *LINES)
+    return chunks
 
 
 def _announced(request: Request) -> int | None:

@@ -3,19 +3,29 @@
 import json
 import re
 import unicodedata
+from functools import cache
 from itertools import groupby
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Interval
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from service.parameters import InvalidParameter, field_name, rule_told
+from service.parameters import UNKNOWN, InvalidParameter, rule_told
 from service.requests.strict_json import parse_json
 from service.requests.upload import MalformedBody, TooLarge, Upload
 
 GALLERY_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
 RESERVED_IN_NAMES = frozenset(':{}*/\\<>"%?')
 LONGEST_NAME = 128
+DEEPEST_METADATA = 32  # lists and objects within each other
 MOST_MARKS = 30  # on one character, as Unicode's stream-safe text has it (UAX #15)
 _DIGITS = re.compile(r"-?[0-9]{1,20}")
 
@@ -65,16 +75,40 @@ def _in_digits(value: Any) -> Any:
 def bound_metadata(metadata: dict[str, Any] | None, limit: int) -> None:
     """Raise TooLarge if the metadata is more than `limit` bytes of JSON.
 
-    Raises InvalidParameter if it is no text that can be written.
+    Raises InvalidParameter if it is nested too deep to be read again everywhere, holds a number
+    that is not finite, or is no text that can be written.
     """
     if metadata is None:
         return
+    _bound_values(metadata, limit)
     try:
-        size = len(json.dumps(metadata, ensure_ascii=False).encode())
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError as error:
         raise InvalidParameter("metadata", "expected text without lone surrogates") from error
+    except ValueError as error:
+        raise InvalidParameter("metadata", "expected finite numbers") from error
     if size > limit:
         raise TooLarge(f"expected metadata of at most {limit} bytes")
+
+
+def _bound_values(metadata: dict[str, Any], limit: int) -> None:
+    """Refuse what is nested too deep; and what cannot but be too long, before it is written."""
+    waiting: list[tuple[Any, int]] = [(metadata, 1)]
+    size = 0
+    while waiting:
+        value, depth = waiting.pop()
+        if not isinstance(value, dict | list | str):
+            continue
+        size += len(value)  # an item takes a byte at least, as a character does
+        if size > limit:
+            raise TooLarge(f"expected metadata of at most {limit} bytes")
+        if isinstance(value, str):
+            continue
+        if depth > DEEPEST_METADATA:
+            rule = f"expected at most {DEEPEST_METADATA} lists and objects within each other"
+            raise InvalidParameter("metadata", rule)
+        inner = value.values() if isinstance(value, dict) else value
+        waiting += ((each, depth + 1) for each in inner)
 
 
 GalleryName = Annotated[str, Field(pattern=GALLERY_PATTERN), AfterValidator(_gallery_name)]
@@ -83,10 +117,30 @@ IdentityName = Annotated[str, AfterValidator(identity_name)]
 SampleId = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 
 
-class RequestFields(BaseModel):
-    """What a request says beside its samples; unknown fields are refused."""
+class Closed(BaseModel):
+    """What has the fields that it names and no others, which is refused once, however many."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_ours(cls, told: Any) -> Any:
+        if isinstance(told, dict) and not told.keys() <= _names(cls).keys():
+            raise ValueError(f"{UNKNOWN}; expected only {', '.join(_names(cls))}")
+        return told
+
+
+@cache
+def _names(model: type[BaseModel]) -> dict[str, None]:
+    """Return what the fields of a model are called, in order."""
+    fields = model.model_fields.items()
+    return dict.fromkeys(field.alias or name for name, field in fields)
+
+
+class RequestFields(Closed):
+    """What a request says beside its samples."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
     lists: ClassVar[frozenset[str]] = frozenset()  # fields that multipart repeats
     documents: ClassVar[frozenset[str]] = frozenset()  # fields that multipart sends as JSON
 
@@ -110,7 +164,7 @@ class RequestFields(BaseModel):
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         # Not within `except`: a ValidationError keeps what it found, and by that all frames that
         # it passed, where no garbage collector sees; as the context of ours it would never go.
-        where = ".".join(map(field_name, first["loc"])) or "body"
+        where = ".".join(map(str, first["loc"])) or "body"
         raise InvalidParameter(where, rule_told(first["msg"]))
 
     @classmethod
@@ -288,9 +342,17 @@ class EvaluateFields(RequestFields):
 
     identities: Names | None = None
     groups: Names | None = None
-    sides: list[Literal["a", "b"]] | None = None
+    sides: Annotated[list[Literal["a", "b"]], Field(fail_fast=True)] | None = None
     comparator: str | None = None
     gallery: GalleryName | None = None
     apply: bool = False
     html: bool = False
     seed: Annotated[int, Interval(ge=0, lt=2**32), DIGITS] = 0
+
+
+_NAMES = frozenset(name for model in RequestFields.__subclasses__() for name in _names(model))
+
+
+def field_name(name: str) -> str:
+    """Return what a problem may call a field: by its name, if that is one of ours."""
+    return name if name in _NAMES else UNKNOWN

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from service import answers
 from service.edge.middleware import Facts
 from service.requests import fields
-from service.requests.bodies import bounded, read_upload
+from service.requests.bodies import bounded_lines, read_upload
 from service.requests.fields import DIGITS, GalleryName
 from service.routes.parts import MAX_PAGE, NDJSON, Served, read_small
 from service.routes.wire import body, leads_to
@@ -120,7 +120,7 @@ async def import_gallery(
         lambda: import_lines(
             parts.store,
             gallery,
-            bounded(request, parts.import_limit),
+            bounded_lines(request, parts.import_limit),
             comparators,
             parts.imports,
         ),

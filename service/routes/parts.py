@@ -13,7 +13,7 @@ from service.callers.keys import Caller
 from service.callers.quotas import Questions
 from service.edge.access import check_role
 from service.embedding.embedder import Embedder
-from service.parameters import InvalidParameter, field_name
+from service.parameters import InvalidParameter
 from service.replicas.stowing import Stowage
 from service.requests import fields
 from service.requests.bodies import read_json
@@ -33,6 +33,7 @@ from service.watching.telemetry import Telemetry
 FieldsT = TypeVar("FieldsT", bound=fields.RequestFields)
 
 ALWAYS_ANSWER = ("/health/", "/metrics")
+SAID_ONCE = (b"content-type", b"content-encoding", b"idempotency-key")
 LARGE = 64  # items of an answer
 SMALL_BODY = 64 * 1024  # bytes of a JSON body that carries no samples
 MAX_PAGE = 1000
@@ -127,11 +128,21 @@ async def no_strange_parameters(request: Request) -> None:
     known = {field.alias for field in route.dependant.query_params}
     if is_raw(request):
         known |= {field["name"] for field in (route.openapi_extra or {}).get("parameters", ())}
+    left = set(known)
     for name, _ in request.query_params.multi_items():
-        if name not in known:
-            raise InvalidParameter(field_name(name), "expected each parameter once, and no others")
-        known.remove(name)
+        if name not in left:
+            where = name if name in known else fields.field_name(name)
+            raise InvalidParameter(where, "expected each parameter once, and no others")
+        left.remove(name)
 
 
-GUARDS = (authorised, no_strange_parameters)
+async def no_repeated_headers(request: Request) -> None:
+    """Refuse a header twice of which others may read the other one."""
+    told = [name.decode() for name, _ in request.scope["headers"] if name in SAID_ONCE]
+    for name in set(told):
+        if told.count(name) > 1:
+            raise InvalidParameter(name, "expected the header once")
+
+
+GUARDS = (authorised, no_repeated_headers, no_strange_parameters)
 """What is asked of every request before its route is."""

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from service import answers
 from service.edge.middleware import Facts
 from service.requests import fields
-from service.requests.bodies import bounded
+from service.requests.bodies import bounded_lines
 from service.requests.fields import DIGITS, GalleryName
 from service.requests.raw_bodies import read_samples
 from service.routes.bulk import enroll_lines, unread
@@ -101,7 +101,7 @@ async def enroll_bulk(
     lines = enroll_lines(
         parts.recogniser,
         gallery,
-        bounded(request, parts.bulk_limit),
+        bounded_lines(request, parts.bulk_limit),
         longest_line=parts.uploads.file,
         longest_metadata=parts.metadata_limit,
         thorough=doubts == "all",

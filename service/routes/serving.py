@@ -33,12 +33,14 @@ async def get_comparator(name: str, parts: Served) -> answers.ComparatorDetail:
     return answers.ComparatorDetail.of(parts.recogniser.comparator(name))
 
 
+@router.head("/health/live", operation_id="live", include_in_schema=False)
 @router.get("/health/live", operation_id="live")
 async def live() -> answers.Alive:
     """Answer: the process does."""
     return answers.Alive()
 
 
+@router.head("/health/ready", operation_id="ready", include_in_schema=False)
 @router.get("/health/ready", operation_id="ready", responses={503: {"model": answers.Readiness}})
 async def ready(request: Request, parts: Served, response: Response) -> answers.Readiness:
     """Say whether requests should come here, and why not: 503 if they should not."""
@@ -54,6 +56,7 @@ async def ready(request: Request, parts: Served, response: Response) -> answers.
     )
 
 
+@router.head("/metrics", operation_id="metrics", include_in_schema=False)
 @router.get("/metrics", operation_id="metrics", response_class=Response)
 async def metrics(parts: Served) -> Response:
     """Show every Prometheus series."""

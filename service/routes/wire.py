@@ -4,6 +4,7 @@ from typing import Any
 
 from service.edge.problems import MEDIA_TYPE, Problem
 from service.requests.fields import RequestFields
+from service.routes.examples import in_json, in_lines, in_parts, parameter_of
 
 SAMPLE: dict[str, Any] = {
     "title": "Sample",
@@ -32,6 +33,7 @@ SAMPLE: dict[str, Any] = {
         },
     ],
 }
+JSON, PARTS, LINES = "application/json", "multipart/form-data", "application/x-ndjson"
 FILE = {"type": "string", "format": "binary"}
 RAW: dict[str, Any] = {
     "image/*": {
@@ -64,12 +66,14 @@ def body(
     With `archive` these may come in one zip of folders instead; with `raw` one may be the body
     itself, with the fields in the query.
     """
-    by_name = {"$ref": "#/components/schemas/Sample"}
-    content = {"application/json": {"schema": _schema(fields, one, many, by_name)}}
-    if one or many:
-        content["multipart/form-data"] = {"schema": _schema(fields, one, many, FILE)}
+    shapes = {PARTS: FILE} if one or many else {}  # first: what a page offers at once
+    shapes[JSON] = {"$ref": "#/components/schemas/Sample"}
+    content = {
+        media_type: {"schema": _schema(fields, one, many, sample)}
+        for media_type, sample in shapes.items()
+    }
     if archive:
-        for media_type, sample in (("application/json", by_name), ("multipart/form-data", FILE)):
+        for media_type, sample in shapes.items():
             content[media_type]["schema"]["properties"]["archive"] = sample
     described: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     if raw:
@@ -79,7 +83,7 @@ def body(
                 "name": name,
                 "in": "query",
                 "description": "Where the body is a sample itself",
-                "schema": {"type": "string"} if name in fields.documents else schema,
+                "schema": {"type": "string"} if name in fields.documents else _unsaid(schema),
             }
             for name, schema in fields.model_json_schema()["properties"].items()
         ]
@@ -97,9 +101,13 @@ def leads_to(*operations: str, **parameters: str) -> dict[str, Any]:
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the shapes that routes refer to by name, and every problem."""
+    """Return the document with the shapes that routes refer to by name, and every problem.
+
+    Each call gets its example.
+    """
     for path in document["paths"].values():
         for operation in path.values():
+            _give_example(operation)
             operation["responses"].pop("422", None)  # the framework's own shape
             operation["responses"]["4XX"] = {"$ref": "#/components/responses/Problem"}
             operation["responses"]["5XX"] = {"$ref": "#/components/responses/Problem"}
@@ -111,6 +119,39 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         schemas.pop(unused, None)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _give_example(operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["example"] = parameter_of(name, parameter["name"])
+    content = operation.get("requestBody", {}).get("content", {})
+    for media_type, example_of in ((PARTS, in_parts), (JSON, in_json), (LINES, in_lines)):
+        if media_type in content:
+            content[media_type]["example"] = example_of(name)
+    if PARTS in content:
+        _fill_in(content[PARTS]["schema"], content[PARTS]["example"])
+
+
+def _fill_in(schema: dict[str, Any], example: dict[str, Any]) -> None:
+    """Say what a form has in its fields at first: what the example has, or nothing.
+
+    A form that is not told invents values.
+    """
+    required = schema.get("required", ())
+    for name, field in schema["properties"].items():
+        if FILE in (field, field.get("items")):
+            continue
+        if name in example:
+            field["examples"] = [example[name]]
+        elif name not in required:
+            field.setdefault("default", None)
+
+
+def _unsaid(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema without its default, which a form would send where it may not."""
+    return {key: value for key, value in schema.items() if key != "default"}
 
 
 def _schema(

@@ -40,7 +40,7 @@ async def patch(
         if target < curve.resolvable_from:
             raise TargetUnresolvable(
                 f"the gallery's strangers resolve a target FPIR of {curve.resolvable_from:.4g} at "
-                f"least, asked was {target:g}; a larger cohort would resolve it"
+                "least, more than was asked; a larger cohort would resolve it"
             )
     for left in reversed(range(TRIES)):
         before = recogniser.gallery(gallery).state.settings

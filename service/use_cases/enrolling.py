@@ -21,6 +21,7 @@ from models_store import Comparator, Given, Sample, Side
 from models_store.comparator import Array
 from service.callers.quotas import demand_room, no_room
 from service.embedding.batching import Overloaded
+from service.embedding.decoding import Budget
 from service.embedding.embedder import EmbeddedSamples, Embedder
 from service.replicas.galleries import Galleries
 from service.replicas.replica import Replica
@@ -301,10 +302,11 @@ class Enrolling:
         files = list(chain.from_iterable(each.files for each in asked))
         room = most if len(asked) == 1 else None
         turns = asyncio.Semaphore(GROUPS_AT_ONCE)
+        budgets = self._embedder.budget(len(asked)), self._embedder.budget(len(asked))
 
         async def embed(some: slice) -> tuple[EmbeddedSamples, dict[int, Array]]:
             async with turns:
-                return await self._embed(replica, files[some], side, room)
+                return await self._embed(replica, files[some], side, room, budgets)
 
         groups = list(_together(asked))
         done = await asyncio.gather(*map(embed, groups))
@@ -317,21 +319,26 @@ class Enrolling:
         return EmbeddedSamples.joined([each for each, _ in done], starts), beside
 
     async def _embed(
-        self, replica: Replica, files: Sequence[Given], side: Side, most: int | None
+        self,
+        replica: Replica,
+        files: Sequence[Given],
+        side: Side,
+        most: int | None,
+        budgets: tuple[Budget, Budget],
     ) -> tuple[EmbeddedSamples, dict[int, Array]]:
-        comparator = replica.comparator
+        comparator, (own, others) = replica.comparator, budgets
         try:
             demand_room(most, replica.index.samples + len(files))
             return await asyncio.gather(
-                self._embedder.embed(comparator, side, files),
-                self._embed_beside(replica.beside, side, files),
+                self._embedder.embed(comparator, side, files, own),
+                self._embed_beside(replica.beside, side, files, others),
             )
         except Exception as error:  # noqa: BLE001 - it is the outcome of each of these
             nothing = np.empty((0, comparator.manifest.dimension), np.float32)
             return EmbeddedSamples([], nothing, dict.fromkeys(range(len(files)), error), {}), {}
 
     async def _embed_beside(
-        self, other: Comparator | None, side: Side, files: Sequence[Given]
+        self, other: Comparator | None, side: Side, files: Sequence[Given], budget: Budget
     ) -> dict[int, Array]:
         """Return embeddings by a gallery's second comparator, by place, where there are any.
 
@@ -341,7 +348,7 @@ class Enrolling:
         if other is None or not places:
             return {}
         try:
-            found = await self._embedder.embed(other, side, [files[i] for i in places])
+            found = await self._embedder.embed(other, side, [files[i] for i in places], budget)
         except Overloaded:
             return {}
         return {places[i]: row for i, row in zip(found.indices, found.embeddings, strict=True)}

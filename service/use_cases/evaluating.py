@@ -16,6 +16,7 @@ from models_store import Comparator, Given, Side
 from models_store.comparator import Array
 from service.children.evaluation_runs import EvaluationRuns
 from service.embedding.batching import Overloaded
+from service.embedding.decoding import Budget
 from service.embedding.embedder import EmbeddedSamples, Embedder, Timings
 from service.parameters import InvalidParameter
 from service.replicas.replica import Replica
@@ -191,6 +192,7 @@ class Evaluator:
     ) -> _Usable:
         """Embed slice by slice, each of which takes its place in the queue anew."""
         usable = _Usable()
+        budget = self._embedder.budget()
         done = 0
         while samples:
             given = samples[:SLICE]
@@ -199,8 +201,9 @@ class Evaluator:
             for side, some in _by_side(given, labels[done : done + len(given)]).items():
                 places = [done + i for i in some]
                 asked = list(some.values())
-                embedded = await self._embed_slice(model, side, asked)
-                pictures = await self._embedder.pictures(model, side, asked)
+                embedded = await self._embed_slice(model, side, asked, budget)
+                used = {i: asked[i] for i in embedded.indices}
+                pictures = await self._embedder.pictures(model, side, used, budget)
                 for i, embedding in zip(embedded.indices, embedded.embeddings, strict=True):
                     found[places[i]] = embedding
                 usable.failures.update((places[i], why) for i, why in embedded.failures.items())
@@ -213,11 +216,11 @@ class Evaluator:
         return usable
 
     async def _embed_slice(
-        self, model: Comparator, side: Side, given: Sequence[Given]
+        self, model: Comparator, side: Side, given: Sequence[Given], budget: Budget
     ) -> EmbeddedSamples:
         while True:
             try:
-                return await self._embedder.embed(model, side, given)
+                return await self._embedder.embed(model, side, given, budget)
             except Overloaded:
                 await asyncio.sleep(PATIENCE)
 

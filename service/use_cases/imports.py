@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from models_store import Comparator, Degenerate, Modality, Sample, WrongDimension
 from models_store.comparator import Array
-from service.parameters import InvalidParameter
-from service.requests.fields import GalleryFields, IdentityName, bound_metadata
+from service.parameters import InvalidParameter, rule_told
+from service.requests.fields import Closed, GalleryFields, IdentityName, bound_metadata
 from service.requests.ndjson import split_lines
-from service.requests.strict_json import parse_json
+from service.requests.strict_json import MOST_MEMBERS, MOST_VALUES, parse_json
 from service.requests.upload import MalformedBody, TooLarge
 from service.store.errors import (
     GalleryExists,
@@ -58,8 +58,8 @@ class ImportLimits:
     rejections: int = 1000
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _Part(Closed):
+    model_config = ConfigDict(strict=True)
 
 
 class _About(_Part):
@@ -84,7 +84,7 @@ class _Identity(_Part):
     name: IdentityName
     created: str
     metadata: dict[str, Any] | None
-    samples: list[_Sample]
+    samples: Annotated[list[_Sample], Field(fail_fast=True)]
 
 
 class _Original(_Part):
@@ -245,7 +245,7 @@ class _Reading:
         return StoredCohort(embeddings, numbers, self.cohort_about.calibration)
 
     def _read_line(self, line: bytes, told: _Told) -> None:
-        document = parse_json(line)
+        document = parse_json(line, members=MOST_VALUES if self.about else MOST_MEMBERS)
         if not isinstance(document, dict) or len(document) != 1:
             raise MalformedBody("expected an object of one member")
         part = _Line.model_validate(document)
@@ -356,7 +356,7 @@ def _what(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error) if isinstance(error, MalformedBody) else "expected a moment of ISO 8601"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), rule_told(first["msg"])]))
 
 
 async def _batches(lines: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:

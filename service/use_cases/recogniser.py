@@ -132,8 +132,10 @@ class Recogniser:
         """Say whether two samples are the same, at a false-match rate or a threshold."""
         model = self.comparator(comparator)
         threshold, target_fmr, fmr = pair_threshold(model, target_fmr, threshold)
+        budget = self.embedder.budget()
         left, right = await asyncio.gather(
-            self.embedder.embed(model, "a", [a]), self.embedder.embed(model, "b", [b])
+            self.embedder.embed(model, "a", [a], budget),
+            self.embedder.embed(model, "b", [b], budget),
         )
         left.demand_some()
         right.demand_some()

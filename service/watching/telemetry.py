@@ -15,6 +15,7 @@ STAGES = (
     "encode",
     "search",
     "decide",
+    "check",
     "evaluate",
     "store",
     "barrier",
@@ -95,7 +96,8 @@ class Telemetry:
     """Every series that `/metrics` shows, in a registry of its own, from the first scrape on.
 
     Labels come from the closed lists given here, and whatever else arrives is counted as
-    `_other`. Only the galleries named here, at most 20, have series of their own.
+    `_other`. Routes in `created` answer 201 where others answer 200. Only the galleries named
+    here, at most 20, have series of their own.
     docs/metrics.md tells what each name means.
     """
 
@@ -105,6 +107,7 @@ class Telemetry:
         routes: Sequence[str],
         problems: Sequence[str],
         comparators: Sequence[ServedComparator],
+        created: Iterable[str] = (),
         galleries: Sequence[str] = ("default",),
         version: str = "0",
         commit: str = "unknown",
@@ -125,6 +128,8 @@ class Telemetry:
             {**by_route, "code": _CODES_AT_START},
             later={"code": _CODES},
         )
+        for route in created:
+            self._requests(route, "201")
         self._request_seconds = series.histogram(
             "http_request_duration_seconds", "First byte in to last byte out", by_timed
         )
@@ -278,7 +283,9 @@ class Telemetry:
         self._memory_used = series.gauge("memory_used_bytes", "Memory that is taken")
         self._memory_limit = series.gauge("memory_limit_bytes", "Memory that there may be")
         self._ready_reasons = series.gauge(
-            "ready_reasons", "1 where this keeps the service from being ready", {"reason": REASONS}
+            "ready_reasons",
+            "1 where this keeps the service from being ready",
+            {"reason": (*REASONS, OTHER)},
         )
         self._lines_dropped = series.counter(
             "log_lines_dropped", "Log lines that nobody took in time"

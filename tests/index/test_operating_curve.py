@@ -65,5 +65,9 @@ def test_as_many_strangers_as_are_needed_resolve_a_target_and_one_less_does_not(
     assert Cohort(np.zeros(needed - 1)).resolvable_from > target
 
 
+def test_a_target_below_all_measure_needs_more_strangers_than_there_are():
+    assert CurvePoint.unresolved(5e-324).strangers_needed > 10**15
+
+
 def test_without_strangers_nothing_is_resolved():
     assert Cohort(np.zeros(0)).resolvable_from == 1

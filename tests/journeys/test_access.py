@@ -53,6 +53,14 @@ def test_without_a_known_key_nothing_is_told(guarded, headers, path):
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+def test_the_head_alone_may_be_asked_for_of_what_is_watched(client, path):
+    whole, head = client.get(path), client.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_health_needs_no_key(guarded):
     with guarded.client() as client:
         assert client.get("/health/live").status_code == 200

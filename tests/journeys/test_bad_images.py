@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -80,6 +81,7 @@ REFUSED = {
     "I9 no width": (png(0, 9), UNDECODABLE),
     "I9 no height": (png(9, 0), UNDECODABLE),
     "I10 a line": (encoded(Image.new("1", (1, 60_000))), OUT_OF_BOUNDS),
+    **{f"I11 {side}×{side}": (encoded(grey(side, side)), OUT_OF_BOUNDS) for side in (1, 2, 8)},
     "I12 text bomb": (with_text(200_000_000), UNDECODABLE),
     "I13 profile bomb": (
         png(9, 9, pixels=bytes(90), before=chunk(b"iCCP", b"x\0\0" + squeezed(200))),
@@ -246,3 +248,44 @@ def test_what_cannot_be_used_among_many_is_told_in_its_place(all_kinds, to_all_k
     (failure,) = answer.json()["failures"]
     assert failure["index"] == 1
     assert failure["problem"]["type"].endswith(OUT_OF_BOUNDS)
+
+
+@pytest.mark.parametrize("count", [8, 64])
+def test_many_slow_pictures_cost_no_more_than_one(all_kinds, to_all_kinds, count):
+    slow = part(scans(2000, 2000))
+
+    with cheap(all_kinds):
+        answer = to_all_kinds.post("/embed", files=[slow] * count)
+
+    problems = [failure["problem"] for failure in answer.json()["failures"]]
+    assert len(problems) == count
+    assert {problem["type"].partition("#")[2] for problem in problems} == {OUT_OF_BOUNDS}
+    assert "slow samples" in problems[-1]["detail"]
+
+
+@pytest.mark.parametrize("path", ["/verify", "/enroll", "/evaluate"])
+def test_slow_pictures_cost_no_more_than_one_wherever_they_are_sent(all_kinds, to_all_kinds, path):
+    slow = scans(2000, 2000)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(64):
+            archive.writestr(f"{number // 4}/{number}.jpeg", slow)
+    sent = {
+        "/verify": {"files": [part(slow, "a"), part(slow, "b")]},
+        "/enroll": {"files": [part(slow)] * 64, "data": {"identity": "nobody"}},
+        "/evaluate": {"files": [part(buffer.getvalue(), "archive")]},
+    }[path]
+
+    with cheap(all_kinds):
+        answer = to_all_kinds.post(path, **sent)
+
+    assert_refused(answer, 422, OUT_OF_BOUNDS, "processor time")
+
+
+def test_many_large_photos_are_used(to_all_kinds):
+    photos = [part(photo(4000, 3000))] * 64
+
+    answer = to_all_kinds.post("/embed", files=photos)
+
+    assert answer.status_code == 200
+    assert "failures" not in answer.json() or not answer.json()["failures"]

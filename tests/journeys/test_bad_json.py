@@ -32,9 +32,17 @@ BODIES = {
     "J3 1e999": (embedding("1e999"), 422, INVALID, "files[0].embedding"),
     "J3 1e39": (embedding("1e39"), 422, INVALID, "files[0].embedding"),
     "J3 1e999 as a field": (b'{"threshold": 1e999}', 422, INVALID, "threshold"),
-    "J4 4,000 digits": (embedding("9" * 4000), 422, INVALID, "files[0].embedding"),
-    "J4 4,000 digits as a field": (b'{"k": ' + b"9" * 4000 + b"}", 422, INVALID, "k"),
-    "J4 5,000 digits": (embedding("9" * 5000), 400, MALFORMED, ""),
+    "J4 500 digits": (embedding("9" * 500), 422, INVALID, "files[0].embedding"),
+    "J4 500 digits as a field": (b'{"k": ' + b"9" * 500 + b"}", 422, INVALID, "k"),
+    "J4 4,000 digits": (embedding("9" * 4000), 422, INVALID, "number"),
+    "J4 4,000 digits as a field": (b'{"k": ' + b"9" * 4000 + b"}", 422, INVALID, "number"),
+    "J4 5,000 digits": (embedding("9" * 5000), 422, INVALID, "number"),
+    "J4 4,300 digits 7,600 times": (
+        embedding(",".join(["9" * 4300] * 7600)),
+        422,
+        INVALID,
+        "number",
+    ),
     "J5 100,000 deep": (b"[" * 100_000, 400, MALFORMED, ""),
     "J5 100,000 objects deep": (b'{"a":' * 100_000, 400, MALFORMED, ""),
     "J6 900 deep": (b'{"threshold": ' + b"[" * 900 + b"]" * 900 + b"}", 422, INVALID, "threshold"),
@@ -43,6 +51,12 @@ BODIES = {
         422,
         INVALID,
         "identities",
+    ),
+    "J7 300,000 wrong sides": (
+        sent({"sides": ["c"] * 300_000, "files": [as_json(draw(1))]}),
+        422,
+        INVALID,
+        "sides",
     ),
     "J7 300,000 wrong numbers": (
         embedding(",".join(["null"] * 300_000)),
@@ -63,7 +77,25 @@ BODIES = {
         "files[0].text",
     ),
     "J12 surrogate in a key": (b'{"\\ud800": 1}', 422, INVALID, ""),
-    "J13 unknown member": (sent({CANARY: 1}), 422, INVALID, ""),
+    "J13 unknown member": (sent({CANARY: 1}), 422, INVALID, "an unknown field"),
+    "J13 100,000 unknown members": (
+        sent(dict.fromkeys(map(str, range(100_000)), 1)),
+        422,
+        INVALID,
+        "an unknown field",
+    ),
+    "J13 500,000 unknown members": (
+        sent(dict.fromkeys(map(str, range(500_000)), 1)),
+        413,
+        TOO_LARGE,
+        "members",
+    ),
+    "J13 500,000 members of unusual spelling": (
+        b"{" + b",".join(b'"%d" :1' % i for i in range(500_000)) + b"}",
+        413,
+        TOO_LARGE,
+        "members",
+    ),
     "J13 unknown in a sample": (
         sent({"files": [as_json(draw(1)) | {CANARY: 1}]}),
         422,
@@ -95,7 +127,7 @@ BODIES = {
 @pytest.mark.parametrize("case", BODIES)
 def test_json_that_cannot_be_used_is_refused(all_kinds, to_all_kinds, case):
     body, status, slug, word = BODIES[case]
-    path = "/evaluate" if case == "J7 300,000 wrong items" else "/identify"
+    path = "/evaluate" if word in ("identities", "sides") else "/identify"
 
     with cheap(all_kinds):
         answer = to_all_kinds.post(path, content=body, headers={"Content-Type": JSON})
@@ -158,3 +190,70 @@ def test_a_surrogate_in_metadata_is_refused(client, gallery, method):
     answer = client.request(method, path, content=body + b"}", headers={"content-type": JSON})
 
     assert_refused(answer, 422, INVALID, "metadata")
+
+
+@pytest.mark.parametrize("kind", [JSON, "text/html", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("path", ["/enroll/bulk", "/galleries/other/import"])
+def test_lines_of_another_kind_are_415(to_all_kinds, kind, path):
+    """M22."""
+    answer = to_all_kinds.post(path, content=b"{}\n", headers={"Content-Type": kind})
+
+    assert_refused(answer, 415, UNSUPPORTED, "application/x-ndjson")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        None,
+        "application/x-ndjson",
+        "application/x-ndjson; charset=utf-8",
+        "application/ndjson",
+        "application/jsonl",
+        "application/octet-stream",
+    ],
+)
+def test_lines_may_say_that_they_are_lines_or_nothing(to_all_kinds, kind):
+    headers = {} if kind is None else {"Content-Type": kind}
+
+    bulk = to_all_kinds.post("/enroll/bulk", content=b"{}\n", headers=headers)
+    imported = to_all_kinds.post("/galleries/other/import", content=b"{}\n", headers=headers)
+
+    assert bulk.status_code == 200
+    assert_refused(imported, 400, MALFORMED, "line 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("content-type", (JSON, "text/html")),
+        ("content-encoding", ("identity", "gzip")),
+        ("idempotency-key", ("a", "b")),
+    ],
+)
+@pytest.mark.parametrize("path", ["/embed", "/enroll", "/enroll/bulk"])
+def test_a_header_that_comes_twice_is_refused_and_named(to_all_kinds, path, name, values):
+    headers = [(name, value) for value in values]
+
+    answer = to_all_kinds.post(path, content=b"{}", headers=headers)
+
+    assert_refused(answer, 422, INVALID, name)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"gallery": dict.fromkeys(map(str, range(100_000)), 1)},
+        {"identity": dict.fromkeys(map(str, range(100_000)), 1)},
+        {"identity": {"samples": [1] * 300_000}},
+        {"gallery": dict.fromkeys(map(str, range(500_000)), 1)},
+    ],
+    ids=["gallery", "identity", "samples", "more"],
+)
+def test_a_line_of_many_mistakes_is_refused_cheaply(all_kinds, to_all_kinds, line):
+    with cheap(all_kinds):
+        imported = to_all_kinds.post("/galleries/other/import", content=sent(line))
+        bulk = to_all_kinds.post("/enroll/bulk", content=sent(line))
+
+    assert imported.status_code in (400, 413)
+    assert json.loads(bulk.text)["outcome"] == "failed"
+    assert len(imported.content) < 1000 > len(bulk.content)

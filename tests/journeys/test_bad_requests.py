@@ -74,7 +74,7 @@ def test_verify_says_which_kind_of_sample_it_could_not_use(client):
         ({"top": "101"}, "top"),
         ({"rule": "median"}, "rule"),
         ({"gallery": "no/such"}, "gallery"),
-        ({"surprise": "1"}, "surprise"),
+        ({"surprise": "1"}, "an unknown field; expected only gallery, target_fpir"),
     ],
 )
 def test_a_parameter_outside_its_rule_is_422_and_named(client, fields, name):
@@ -293,6 +293,60 @@ def test_metadata_must_be_a_json_object_of_bounded_size(client, gallery):
     assert_problem(enroll("{"), 400, "malformed-body")
     assert_problem(enroll("[1]"), 422, "invalid-parameter")
     assert_problem(enroll(json.dumps({"x": "y" * 5000})), 413, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rule"),
+    [
+        (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "at most 32 lists and objects"),
+        (b'{"a": ' + b"[" * 32 + b"]" * 32 + b"}", "at most 32 lists and objects"),
+        (b'{"a": {"b": [1e999]}}', "finite numbers"),
+        (b'{"a": -1e999}', "finite numbers"),
+    ],
+    ids=["deep", "too deep by one", "endless", "negative"],
+)
+def test_metadata_that_could_not_be_read_again_is_refused_however_it_comes(
+    client, gallery, metadata, rule
+):
+    client.post("/enroll", data={"identity": "x", "gallery": gallery}, files=[part(GOOD)])
+    files, vector = json.dumps([as_json(draw(2))]), json.dumps([1.0] + [0.0] * 31)
+    about = f'"identity": "Ada", "gallery": "{gallery}", "files": {files}, "metadata": '.encode()
+    typed = {"Content-Type": "application/json"}
+
+    for answer in (
+        client.post("/enroll", content=b"{" + about + metadata + b"}", headers=typed),
+        client.post(
+            "/enroll",
+            data={"identity": "Ada", "gallery": gallery, "metadata": metadata.decode()},
+            files=[part(draw(2))],
+        ),
+        client.patch(
+            f"/galleries/{gallery}/identities/x",
+            content=b'{"metadata": ' + metadata + b"}",
+            headers=typed,
+        ),
+    ):
+        assert rule in assert_problem(answer, 422, "invalid-parameter")
+    lines = [
+        b'{"identity": "Ada", "metadata": %b, "embedding": %b}' % (metadata, vector.encode()),
+        b'{"identity": "Ada", "metadata": %b, %b}'
+        % (metadata, json.dumps(as_json(draw(2)))[1:-1].encode()),
+    ]
+    bulk = client.post(f"/enroll/bulk?gallery={gallery}", content=b"\n".join(lines))
+    problems = [json.loads(line)["problem"] for line in bulk.text.splitlines()]
+    assert [problem["status"] for problem in problems] == [422, 422]
+    assert all(f"metadata: expected {rule}" in problem["detail"] for problem in problems)
+    [only] = client.get(f"/galleries/{gallery}/identities").json()["items"]
+    assert (only["identity"], only["metadata"]) == ("x", {})
+
+
+def test_metadata_may_be_as_deep_as_the_rule_says(client, gallery):
+    metadata = json.loads('{"a": ' + "[" * 31 + "1.5" + "]" * 31 + "}")
+    body = {"identity": "Ada", "gallery": gallery, "files": [as_json(GOOD)], "metadata": metadata}
+
+    assert client.post("/enroll", json=body).status_code == 201
+
+    assert client.get(f"/galleries/{gallery}/identities/Ada").json()["metadata"] == metadata
 
 
 def test_a_problem_never_holds_what_was_sent(client):

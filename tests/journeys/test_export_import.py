@@ -253,6 +253,37 @@ def test_an_export_that_no_gallery_can_be_is_refused_whatever_its_checksum(
     assert client.get(f"/galleries/{filled}-b").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("metadata", "rule"), [("[" * 300 + "]" * 300, "lists and objects"), ("1e999", "finite")]
+)
+def test_an_export_with_metadata_that_could_not_be_read_again_is_refused(
+    client, filled, exported, metadata, rule
+):
+    lines = [json.loads(line) for line in exported.splitlines()]
+    lines[1]["identity"]["metadata"] = {"a": "HERE"}
+
+    refused = put(client, f"{filled}-b", sealed(lines).replace(b'"HERE"', metadata.encode()))
+
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["detail"].startswith("line 2: metadata: expected")
+    assert rule in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("line", [{"c4n4ry": 1}, {"identity": {"c4n4ry": 1}}, {"zqcanary": 1}])
+def test_a_line_of_an_export_that_says_something_else_is_not_quoted(
+    client, filled, exported, line
+):
+    first = exported.splitlines(keepends=True)[0]
+
+    refused = put(client, f"{filled}-b", first + json.dumps(line).encode() + b"\n")
+
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("line 2: ")
+    assert "an unknown field; expected only" in refused.json()["detail"]
+    assert "canary" not in refused.text
+    assert "c4n4ry" not in refused.text
+
+
 def test_an_export_during_enrollments_is_a_gallery_as_it_was_at_its_version(client, gallery):
     for character in range(20):
         enroll(client, gallery, character, 0)

@@ -106,10 +106,32 @@ def test_nobody_there_is_told_with_the_address_and_without_much_waiting():
         client.list_galleries()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "127.0.0.1:8000", "ftp://127.0.0.1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "127.0.0.1:8000",
+        "ftp://127.0.0.1",
+        "http://",
+        "http:///galleries",
+        "http://[::1",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
+        "http://127.0.0.1:port",
+    ],
+)
 def test_what_is_no_address_is_refused_at_once(url):
     with pytest.raises(ValueError, match="expected a URL"):
         Client(url)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines", "ended\n", " padded", "nul\0"])
+def test_a_key_that_no_header_can_carry_is_refused_at_once_and_not_told(kind, key):
+    with pytest.raises(ValueError, match="expected an API key") as refused:
+        kind("http://127.0.0.1:8000", key)
+
+    assert key.strip() not in str(refused.value)
 
 
 def test_something_else_that_listens_there_is_told(running_service):

@@ -1,8 +1,11 @@
 """The command line, on a real service."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -208,7 +211,7 @@ def test_help_names_the_environment(capsys, words):
 
     assert done.status == 0
     named = set(re.findall(r"KINDRED_(\w+)", done.out))
-    known = {name.upper() for name in Settings.model_fields} | {"URL", "API_KEY"}
+    known = {name.upper() for name in Settings.model_fields} | {"URL", "API_KEY", "DEBUG"}
     assert named <= known
     assert named or words == ["key", "new"]
     assert words in (["serve"], ["key", "new"]) or "NO_COLOR" in done.out
@@ -229,11 +232,118 @@ def test_an_interruption_has_a_status_of_its_own(monkeypatch):
     assert main(["galleries", "ls"]) == 130
 
 
-def test_a_defect_is_not_dressed_up_as_an_error_of_the_user(monkeypatch):
+def test_a_defect_is_an_error_in_one_line_that_says_that_it_is_one(monkeypatch, capsys):
     def break_(_):
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by\nnothing")
 
     monkeypatch.setattr("kindred.commands.galleries.ls", break_)
 
+    done = run(capsys, "galleries", "ls")
+
+    assert (done.status, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert "a defect of this program (ZeroDivisionError: by)" in line
+    monkeypatch.setenv("KINDRED_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         main(["galleries", "ls"])
+
+
+@pytest.mark.parametrize("name", ["good.png", "unknown.png", "missing.png"])
+def test_without_stderr_the_status_is_the_same(service, files, name):
+    (files / "1-1.png").rename(files / "good.png")
+    (files / "9-1.png").rename(files / "unknown.png")
+    ask = ["identify", str(files / name), "--gallery", "commands", "--target-fpir", "0.05"]
+
+    usual, closed = (in_shell(service, ask, redirection) for redirection in ("", "2>&-"))
+
+    expected = {"good.png": 0, "unknown.png": 1, "missing.png": 2}
+    assert usual.returncode == closed.returncode == expected[name]
+    assert usual.stdout == closed.stdout
+
+
+@pytest.mark.parametrize("words", [["galleries", "ls"], ["--version"]], ids=" ".join)
+def test_without_stdout_it_is_an_error_in_one_line(service, words):
+    done = in_shell(service, words, ">&-")
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert b"Traceback" not in done.stderr
+
+
+def in_shell(service, words, redirection):
+    """Run a command with its output sent elsewhere."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "kindred", *words],
+        cwd=ROOT,
+        env=dict(os.environ) | {"KINDRED_URL": service.url},
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def test_a_folder_without_files_is_an_error(kindred, tmp_path, files):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    alone = kindred("identify", empty, "--gallery", "commands")
+    beside = kindred("identify", files / "1-1.png", empty, "--gallery", "commands")
+
+    assert [alone.status, beside.status] == [2, 2]
+    assert alone.out == ""
+    assert "empty: no files in it" in alone.err
+    assert "1-1.png: " in beside.out
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_files_are_answered_beside_one_that_is_not_there(kindred, files, where):
+    words = [files / "1-1.png", files / "2-1.png"]
+    words.insert(where, files / "missing.png")
+
+    done = kindred("identify", "--gallery", "commands", *words)
+
+    assert done.status == 2
+    assert [line.split(": ")[0][-7:] for line in done.out.splitlines()] == ["1-1.png", "2-1.png"]
+    assert "missing.png: No such file or directory" in done.err
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_a_line_of_json_is_utf8_whatever_the_name_of_the_file(service, tmp_path, locale):
+    given = {b"\xff.png", "α.png".encode()}
+    for name in given:
+        (tmp_path / os.fsdecode(name)).write_bytes(draw(1))
+    ask = ["identify", tmp_path, "--gallery", "commands"]
+    environment = {"KINDRED_URL": service.url, "LC_ALL": locale, "PYTHONUTF8": "0"}
+
+    in_json, in_words = (
+        subprocess.run(
+            [sys.executable, "-m", "kindred", *ask, *more],
+            cwd=ROOT,
+            env=dict(os.environ) | environment,
+            capture_output=True,
+            timeout=60,
+        )
+        for more in (["--json"], [])
+    )
+
+    names = [json.loads(line.decode("utf-8"))["file"] for line in in_json.stdout.splitlines()]
+    assert {Path(name).name.encode("utf-8", "surrogateescape") for name in names} == given
+    assert len(in_words.stdout.decode("utf-8").splitlines()) == 2
+    assert in_json.returncode == in_words.returncode < 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--url", "http://"],
+        ["--url", "http://[::1"],
+        ["--url", "http://127.0.0.1:99999"],
+        ["--key", "schlüssel"],
+        ["--key", "two\nlines"],
+    ],
+    ids=repr,
+)
+def test_an_address_or_key_that_cannot_be_used_is_told_and_not_tried(kindred, words):
+    done = kindred("galleries", "ls", *words)
+
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("kindred: expected a")

@@ -56,6 +56,21 @@ def test_what_is_no_sample_is_refused_here(nonsense):
         document_of(nonsense)
 
 
+@pytest.mark.parametrize("nonsense", [None, 3.5])
+def test_what_is_no_sample_is_told_with_what_was_expected(nonsense):
+    for refuse in (document_of, documents_of):
+        with pytest.raises(TypeError, match=r"expected a path, bytes.* got (NoneType|float)"):
+            refuse(nonsense)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.bool_])
+def test_pixels_are_not_taken_for_embeddings(kind):
+    with pytest.raises(TypeError, match="whole numbers"):
+        documents_of(np.zeros((28, 28), kind))
+
+    assert len(documents_of(np.zeros((28, 28), np.float16))) == 28
+
+
 def test_a_file_that_is_not_there_is_told_by_its_name():
     with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
         documents_of([Path("nowhere.png")])

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models_store.audio import decode, heard, levelled, prepare_audio, windows
+from models_store.containers import openable
 from models_store.manifest import AudioInput
 from models_store.sample import Degenerate, SampleLimits, SampleOutOfBounds, Undecodable, Unusable
 from tests.sounds import RATE, encoded, voice
@@ -11,9 +12,8 @@ from tests.sounds import RATE, encoded, voice
 LIMITS = SampleLimits()
 SPEC = AudioInput(sample_rate=RATE, window=2, hop=1)
 CLEAN = SPEC.model_copy(update={"silence": 50.0, "loudness": -26.0})
-QUANTUM = {"PCM_U8": 2**-7, "PCM_S8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-23}
+QUANTUM = {"PCM_S8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-23}
 LOSSLESS = [
-    ("WAV", "PCM_U8"),
     ("WAV", "PCM_16"),
     ("WAV", "PCM_24"),
     ("WAV", "PCM_32"),
@@ -21,6 +21,9 @@ LOSSLESS = [
     ("WAV", "DOUBLE"),
     ("WAVEX", "PCM_24"),
     ("AIFF", "PCM_16"),
+    ("AIFF", "PCM_24"),
+    ("AIFF", "FLOAT"),
+    ("AIFF", "DOUBLE"),
     ("FLAC", "PCM_S8"),
     ("FLAC", "PCM_16"),
     ("FLAC", "PCM_24"),
@@ -108,6 +111,50 @@ def test_what_is_no_audio_is_refused(content):
         decode(content, RATE, LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        *(("WAV", each) for each in ("PCM_U8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM")),
+        *(("WAV", each) for each in ("GSM610", "G721_32", "NMS_ADPCM_16")),
+        ("WAVEX", "ULAW"),
+        *(("AIFF", each) for each in ("ULAW", "ALAW", "IMA_ADPCM", "GSM610", "DWVW_16")),
+        *((each, "PCM_16") for each in ("AU", "CAF", "W64", "VOC", "RF64", "SVX")),
+    ],
+)
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\0\3abc"], ids=["plain", "tagged"])
+def test_no_library_opens_what_is_not_plain_samples(kind, subtype, tag):
+    rate = 8000 if subtype in ("G721_32", "NMS_ADPCM_16", "GSM610") else RATE
+    content = encoded(voice(1, rate=rate), rate, kind, subtype)
+
+    with pytest.raises(Undecodable):
+        openable(tag + content)
+
+
+def test_a_second_header_in_a_file_is_not_read():
+    content = encoded(voice(1))
+    other = encoded(voice(1), subtype="IMA_ADPCM")[12:40]  # its chunk `fmt `
+
+    found = decode(content[:36] + other + content[36:], RATE, LIMITS)
+
+    assert (found == decode(content, RATE, LIMITS)).all()
+
+
+def test_a_tag_before_a_file_changes_nothing():
+    content = encoded(voice(1), kind="MP3")
+
+    found = decode(b"ID3\x04\0\0\0\0\1\0" + b"\xff" * 128 + content, RATE, LIMITS)
+
+    assert (found == decode(content, RATE, LIMITS)).all()
+
+
+@pytest.mark.parametrize("claimed", [0, 2**32 - 1])
+def test_a_recording_that_was_streamed_is_taken_as_far_as_it_goes(claimed):
+    content = bytearray(encoded(voice(1)))
+    content[40:44] = claimed.to_bytes(4, "little")
+
+    assert (decode(bytes(content), RATE, LIMITS) == decode(encoded(voice(1)), RATE, LIMITS)).all()
+
+
 @pytest.mark.parametrize("kind", ["AU", "CAF", "W64", "VOC"])
 def test_formats_that_are_not_listed_stay_closed(kind):
     with pytest.raises(Undecodable, match="WAV, WAVEX, FLAC"):
@@ -139,6 +186,18 @@ def test_numbers_that_are_none_are_refused(wrong):
 
     with pytest.raises(Degenerate, match="finite"):
         decode(encoded(sound, subtype="FLOAT"), RATE, LIMITS)
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_numbers_beyond_all_sound_are_refused(rate):
+    with pytest.raises(Degenerate, match="finite"):
+        decode(encoded(tone(rate) * 1e38, rate, subtype="FLOAT"), RATE, LIMITS)
+
+
+def test_floats_that_were_integers_are_taken():
+    whole = decode(encoded(tone(RATE) * 2**31, subtype="FLOAT"), RATE, LIMITS)
+
+    assert np.abs(whole / 2**31 - tone(RATE)).max() < 1e-6
 
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])

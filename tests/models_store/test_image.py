@@ -89,7 +89,7 @@ def test_of_an_animation_the_first_frame_counts():
 
 
 def test_padding_keeps_the_aspect_ratio_and_stretching_does_not():
-    wide = Image.new("L", (32, 8), 0)
+    wide = Image.new("L", (40, 10), 0)
 
     padded = prepare_image(encode(wide), GREY, LIMITS)
     stretched = prepare_image(encode(wide), GREY.model_copy(update={"fit": "stretch"}), LIMITS)
@@ -135,7 +135,7 @@ def test_a_blank_page_stays_as_it_is_and_a_dot_does_not_fill_it():
 def test_mean_and_std_are_applied_channel_by_channel():
     spec = COLOUR.model_copy(update={"mean": (0.0, 0.5, 1.0), "std": (1.0, 0.5, 0.25)})
 
-    found = prepare_image(encode(Image.new("RGB", (4, 4), "white")), spec, LIMITS)
+    found = prepare_image(encode(Image.new("RGB", (12, 12), "white")), spec, LIMITS)
 
     assert found[:, 0, 0].tolist() == [1.0, 1.0, 0.0]
 
@@ -158,10 +158,23 @@ def test_what_does_not_decode_is_refused(content):
         prepare_image(content, GREY, LIMITS)
 
 
-@pytest.mark.parametrize("size", [(1001, 1000), (1, 21), (210, 10)])
+@pytest.mark.parametrize("size", [(1001, 1000), (1, 21), (211, 10)])
 def test_bounds_are_checked_on_the_header(size):
     with pytest.raises(SampleOutOfBounds, match=f"{size[0]}×{size[1]}"):
         prepare_image(encode(Image.new("1", size)), GREY, LIMITS)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (9, 40), (40, 9)])
+def test_a_picture_has_pixels_to_tell_it_by(size):
+    with pytest.raises(SampleOutOfBounds, match=f"at least 10 pixels each way, got {size[0]}×"):
+        prepare_image(encode(Image.new("L", size)), GREY, LIMITS)
+
+
+def test_a_picture_of_the_least_size_is_used():
+    content = encode(Image.new("L", (8, 8)))
+
+    prepare_image(encode(Image.new("L", (10, 10))), GREY, LIMITS)
+    prepare_image(content, GREY, SampleLimits(least_side=8))
 
 
 @settings(max_examples=200, deadline=None)

@@ -14,7 +14,7 @@ from service.embedding.decoding import Decoders
 from tests.bundles import make_bundle
 from tests.decoder_faults import FAULTS
 from tests.drawings import draw
-from tests.refusals import decoders_of, wait_gone
+from tests.refusals import decoders_of, processor_seconds, wait_gone
 from tests.text_bundles import make_text_bundle
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +84,64 @@ async def test_a_decoder_that_fails_costs_its_sample_only(
     assert isinstance(bad, error), bad
     assert lost == ([reason] if reason else [])
     assert all(isinstance(one, tuple) for one in (before, after, *again))
+
+
+async def test_slow_samples_of_one_request_share_their_seconds(comparators, faulty):
+    tiny, lost = comparators["tiny@1"], []
+
+    async with Decoders(
+        comparators, seconds=0.4, slow_seconds=0.4, on_loss=lost.append
+    ) as decoders:
+        spent = processor_seconds(os.getpid())
+        found = await decoders.prepare(tiny, "a", samples(*[b"spin"] * 40))
+        spent = processor_seconds(os.getpid()) - spent
+
+    assert all(isinstance(one, SampleOutOfBounds) for one in found)
+    assert lost == ["slow"]
+    assert spent < 1, spent
+    assert "slow samples" in str(found[-1])
+
+
+async def test_samples_that_are_slow_and_done_are_counted_too(comparators, faulty):
+    tiny = comparators["tiny@1"]
+
+    async with Decoders(comparators, seconds=0.4, slow_seconds=0.4) as decoders:
+        found = await decoders.prepare(tiny, "a", samples(*[b"slow"] * 40))
+
+    done = [one for one in found if isinstance(one, Undecodable)]
+    assert 2 <= len(done) <= 4
+    assert len(done) + sum(isinstance(one, SampleOutOfBounds) for one in found) == 40
+
+
+async def test_parts_of_one_request_share_their_seconds(comparators, faulty):
+    tiny, lost = comparators["tiny@1"], []
+
+    async with Decoders(
+        comparators, seconds=0.2, slow_seconds=0.2, on_loss=lost.append
+    ) as decoders:
+        budget = decoders.budget()
+        for _ in range(5):
+            await decoders.prepare(tiny, "a", samples(b"spin"), budget)
+
+    assert lost == ["slow"]
+
+
+async def test_one_slow_sample_costs_none_of_its_request(comparators, faulty):
+    tiny = comparators["tiny@1"]
+    pictures = samples(*(draw(1, i) for i in range(60)))
+
+    async with Decoders(comparators, seconds=0.2, slow_seconds=0.2) as decoders:
+        slow, *others = await decoders.prepare(tiny, "a", [*samples(b"spin"), *pictures])
+
+    assert isinstance(slow, SampleOutOfBounds)
+    assert all(isinstance(one, tuple) for one in others)
+
+
+async def test_any_number_of_ordinary_samples_is_decoded(comparators, faulty):
+    async with Decoders(comparators, seconds=0.4, slow_seconds=0.4) as decoders:
+        found = await decoders.prepare(comparators["tiny@1"], "a", samples(*[b"ordinary"] * 64))
+
+    assert all(isinstance(one, Undecodable) for one in found)  # which is told when it was opened
 
 
 async def test_one_request_leaves_decoders_to_others(comparators, faulty):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.edge.problems import slugs
-from service.routes import templates
+from service.routes import created, templates
 from service.watching.telemetry import GalleryState, ServedComparator, Telemetry
 
 INK = ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")
@@ -134,6 +134,19 @@ def test_ten_thousand_galleries_scrape_like_twenty() -> None:
     assert value(many, "kindred_gallery_samples", gallery="_other") == 2 * 9_999
     assert value(many, "kindred_gallery_samples", gallery="default") == 2
     assert value(many, "kindred_feedback_total", gallery="_other", verdict="reject") == 9_999
+
+
+def test_what_a_service_does_has_its_series_from_the_start() -> None:
+    shown = Telemetry(routes=templates(), created=created(), problems=slugs(), comparators=[])
+    before = names(shown)
+
+    for route in templates():
+        shown.request(route, 201 if route in created() else 200, seconds=0.1, body_bytes=10)
+    shown.stage("check", 0.1)
+    shown.ready_reasons(["whatever"])
+
+    assert names(shown) == before
+    assert {"/enroll", "/galleries"} <= set(created())
 
 
 def test_the_largest_service_has_no_more_than_1500_series() -> None:
