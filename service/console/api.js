@@ -28,22 +28,23 @@ const SILENT = {
   detail: "It has stopped, or the network between it and this page is down.",
 };
 
+async function send(path, headers, rest) {
+  if (key.get()) headers.authorization = `Bearer ${key.get()}`;
+  try {
+    return await fetch(new URL(path, ROOT), { headers, cache: "no-store", credentials: "omit", ...rest });
+  } catch {
+    throw new Problem(0, SILENT);
+  }
+}
+
 /** Send one request; return its JSON, or throw a Problem. A body is a FormData, or becomes JSON. */
 export async function call(method, path, body, headers = {}) {
   const sent = { ...headers };
-  if (key.get()) sent.authorization = `Bearer ${key.get()}`;
   if (body && !(body instanceof FormData)) {
     sent["content-type"] = "application/json";
     body = JSON.stringify(body);
   }
-  let answer;
-  try {
-    answer = await fetch(new URL(path, ROOT), {
-      method, body, headers: sent, cache: "no-store", credentials: "omit",
-    });
-  } catch {
-    throw new Problem(0, SILENT);
-  }
+  const answer = await send(path, sent, { method, body });
   const isJson = /\bjson\b/.test(answer.headers.get("content-type") ?? "");
   const found = isJson ? await answer.json().catch(() => null) : null; // cut off on its way
   if (found && (answer.ok || path === "health/ready")) return found;
@@ -54,13 +55,7 @@ export const get = (path) => call("GET", path);
 
 /** What a call answers, as it is; or throw a Problem. */
 export async function getBlob(path) {
-  const headers = key.get() ? { authorization: `Bearer ${key.get()}` } : {};
-  let answer;
-  try {
-    answer = await fetch(new URL(path, ROOT), { headers, cache: "no-store", credentials: "omit" });
-  } catch {
-    throw new Problem(0, SILENT);
-  }
+  const answer = await send(path, {});
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
   return answer.blob();
 }

@@ -20,9 +20,12 @@ export const spoken = (method, path, fields, python) => ({
 const curl = (method, path, fields) => [
   `curl -s${method === "GET" || fields.length ? "" : ` -X ${method}`} ${quoted(`${ROOT}/${path}`)}`,
   ...(key.get() ? ['-H "Authorization: Bearer $KINDRED_API_KEY"'] : []),
-  ...fields.map(([name, value]) => `-F ${quoted(value.blob
-    ? `${name}=@${value.name}` : `${name}=${value.text ?? value}`)}`),
+  ...fields.map(([name, value]) => value.blob ? `-F ${quoted(`${name}=@${inForm(value.name)}`)}`
+    : `--form-string ${quoted(`${name}=${value.text ?? value}`)}`),
 ].join(" \\\n  ");
+
+/** A file's name as curl reads it in a form, where some signs have a meaning. */
+const inForm = (name) => /[;,"\\]|^\s|\s$/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}"` : name;
 
 const quoted = (text) => /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -69,3 +72,6 @@ export const asCode = (call) => call ? html`<div class="command">
   <details><summary>The same call elsewhere</summary>
     <pre tabindex="0" aria-label="As curl">${call.curl}</pre><pre tabindex="0" aria-label="In Python">${call.python}</pre></details>
 </div>` : nothing;
+
+/** Offer a call that only reads; `python` is its method and what that is given. */
+export const toRead = (path, ...python) => asCode(spoken("GET", path, [], python));

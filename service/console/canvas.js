@@ -46,8 +46,8 @@ export const pixel = (hex) => {
   return (0xff000000 | (value & 255) << 16 | (value & 0xff00) | value >> 16) >>> 0;
 };
 
-/** The view that has all points in it. */
-export function whole({ x, y }, width, height) {
+/** The view that has all points in it, so many pixels from each edge. */
+export function whole({ x, y }, width, height, margin = 0) {
   let [left, right, top, bottom] = [-0.01, 0.01, -0.01, 0.01];
   for (let i = 0; i < x.length; i++) {
     if (x[i] < left) left = x[i];
@@ -55,7 +55,7 @@ export function whole({ x, y }, width, height) {
     if (y[i] < top) top = y[i];
     if (y[i] > bottom) bottom = y[i];
   }
-  const scale = 0.92 * Math.min(width / (right - left), height / (bottom - top));
+  const scale = Math.min((width - 2 * margin) / (right - left), (height - 2 * margin) / (bottom - top));
   return { x: (left + right) / 2, y: (top + bottom) / 2, scale };
 }
 

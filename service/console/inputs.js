@@ -6,7 +6,7 @@ import { camera } from "./camera.js";
 import { microphone } from "./microphone.js";
 import { pad } from "./pad.js";
 import { picture } from "./parts.js";
-import { count } from "./words.js";
+import { count, listed } from "./words.js";
 
 const SHOWN = 60; // tiles; the rest is counted
 const ACCEPTED = { image: "image/*", audio: "audio/*,.wav,.flac,.ogg,.mp3,.aiff" };
@@ -16,7 +16,7 @@ let numbered = 0;
 let holder = null; // the box that has the camera or the microphone
 
 /** What one place on a page holds: a few samples, or many. */
-export const box = (label, many = true) => ({ label, many, items: [], tool: null, text: "" });
+export const box = (label, many = true) => ({ label, many, items: [], tool: null, text: "", told: "" });
 
 export const asItem = (blob, name, folder = "") => ({
   id: ++numbered, blob, name, folder,
@@ -26,14 +26,31 @@ export const asItem = (blob, name, folder = "") => ({
 /** Take in items; a box of one sample keeps the last. */
 export function add(into, items) {
   into.items = into.many ? [...into.items, ...items] : items.slice(-1);
+  into.told = "";
   into.onAdd?.(items);
   update();
 }
 
-export const addFiles = (into, files) => add(into, Array.from(files, (file) => {
-  const folders = (file.webkitRelativePath || "").split("/");
-  return asItem(file, file.name, folders.at(-2) ?? "");
-}));
+const addFiles = (into, files) => add(into, Array.from(files, (file) => asItem(file, file.name)));
+
+/** Take in a folder's files by their paths: each folder in it is an identity. */
+function addFolder(into, files) {
+  const found = [], beside = [];
+  for (const file of files) {
+    const names = file.webkitRelativePath.split("/").slice(1);
+    if (names.some((name) => name.startsWith("."))) continue;
+    if (names.length > 1) found.push(asItem(file, file.name, names[0]));
+    else beside.push(file.name);
+  }
+  add(into, found);
+  tellLeftOut(into, beside);
+}
+
+function tellLeftOut(into, names) {
+  if (!names.length) return;
+  into.told = `Left out, because ${names.length > 1 ? "they lie" : "it lies"} beside the folders of identities: ${listed(names)}.`;
+  update();
+}
 
 /** Take the files out of a paste; say whether there were any. */
 export function paste(into, event) {
@@ -86,22 +103,35 @@ async function drop(into, event) {
   into.over = false;
   const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry?.());
   if (!entries.some((entry) => entry?.isDirectory)) return addFiles(into, event.dataTransfer.files);
-  const found = [];
-  for (const entry of entries.filter(Boolean)) await walk(entry, "", found);
+  const found = [], beside = [];
+  for (const entry of entries.filter(Boolean)) {
+    const inner = entry.isDirectory ? await entriesIn(entry) : [];
+    if (!inner.some((each) => each.isDirectory)) {
+      await walk(entry, entry.isDirectory ? entry.name : "", found);
+      continue;
+    }
+    for (const each of inner) {
+      if (each.isDirectory) await walk(each, each.name, found);
+      else if (!each.name.startsWith(".")) beside.push(each.name);
+    }
+  }
   add(into, found);
+  tellLeftOut(into, beside);
 }
 
-async function walk(entry, folder, found) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    if (!file.name.startsWith(".")) found.push(asItem(file, file.name, folder));
-    return;
-  }
-  const reader = entry.createReader();
+/** Take in the files under an entry, all of one identity. */
+async function walk(entry, identity, found) {
+  if (entry.name.startsWith(".")) return;
+  if (entry.isDirectory) for (const inner of await entriesIn(entry)) await walk(inner, identity, found);
+  else found.push(asItem(await new Promise((resolve, reject) => entry.file(resolve, reject)), entry.name, identity));
+}
+
+async function entriesIn(folder) {
+  const reader = folder.createReader(), found = [];
   for (;;) { // it gives a hundred at a time
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) return;
-    for (const inner of some) await walk(inner, entry.name, found);
+    if (!some.length) return found;
+    found.push(...some);
   }
 }
 
@@ -123,7 +153,7 @@ export function sampleInput(into, modality, { folders = false, tiles = true } = 
       <input class="choose" type="file" aria-label=${into.label} ?multiple=${into.many} accept=${ACCEPTED[modality] ?? nothing}
         @change=${(event) => { addFiles(into, event.target.files); event.target.value = ""; }}>
       ${folders ? html`<label class="file">Folder<input type="file" webkitdirectory @change=${(event) => {
-          addFiles(into, [...event.target.files].filter((file) => !file.name.startsWith(".")));
+          addFolder(into, event.target.files);
           event.target.value = "";
         }}></label>` : nothing}
       ${tools.map((tool) => html`<button type="button" aria-expanded=${into.tool === tool}
@@ -135,6 +165,7 @@ export function sampleInput(into, modality, { folders = false, tiles = true } = 
     ${typed ? html`<label class="field">${filed ? "Or type it" : "Text"}${into.many ? ", one sample a line" : ""}
       <textarea rows=${into.many ? 4 : 2} .value=${into.text}
         @input=${(event) => { into.text = event.target.value; update(); }}></textarea></label>` : nothing}
+    ${into.told ? html`<p class="hint" role="alert">${into.told}</p>` : nothing}
     ${tiles ? tileList(into) : nothing}
   </fieldset>`;
 }

@@ -1,8 +1,14 @@
 // Lines over an axis, drawn as SVG so that they take the page's colours; each with its table.
 
 import { html, nothing, svg } from "./vendor/lit-html-3.3.3.js";
+import { update } from "./app.js";
+import { table } from "./parts.js";
 
-const LEFT = 52, RIGHT = 630, TOP = 10, BOTTOM = 180;
+const LEFT = 52, TOP = 10, BOTTOM = 180;
+const small = matchMedia("(max-width: 40rem)"); // there a plot is narrower, so that its words are not small
+
+small.addEventListener("change", update);
+
 const SCALES = {
   linear: (value) => value,
   log: (value) => Math.log(value),
@@ -13,15 +19,15 @@ const SCALES = {
 `x` and `y` are axes: `{ from, to, ticks, tell, scale }`; `grey` is a span of x of which nothing is
 known, `chosen` a place to be marked. `tell` says a figure in words. */
 export function plot({ label, at, lines, x, y, grey = null, chosen = null }) {
-  const scale = SCALES[x.scale ?? "linear"];
+  const scale = SCALES[x.scale ?? "linear"], right = small.matches ? 310 : 630;
   const [from, to] = [scale(x.from), scale(x.to)];
-  const across = (value) => LEFT + (RIGHT - LEFT) * (scale(value) - from) / (to - from || 1);
+  const across = (value) => LEFT + (right - LEFT) * (scale(value) - from) / (to - from || 1);
   const up = (value) => BOTTOM - (BOTTOM - TOP) * Math.min(1, Math.max(0, (value - y.from) / (y.to - y.from || 1)));
   const place = (value, i) => `${across(at[i]).toFixed(1)},${up(value).toFixed(1)}`;
   return html`<figure>
-    <svg class="chart" viewBox="0 0 640 208" role="img" aria-label="${label}; the table below has the figures">
+    <svg class="chart" viewBox="0 0 ${right + 10} 208" role="img" aria-label="${label}; the table below has the figures">
       ${grey ? svg`<rect class="unresolved" x=${across(grey[0])} y=${TOP} width=${Math.max(0, across(grey[1]) - across(grey[0]))} height=${BOTTOM - TOP}></rect>` : nothing}
-      ${y.ticks.map((value) => svg`<line class="grid" x1=${LEFT} x2=${RIGHT} y1=${up(value)} y2=${up(value)}></line>
+      ${y.ticks.map((value) => svg`<line class="grid" x1=${LEFT} x2=${right} y1=${up(value)} y2=${up(value)}></line>
         <text x=${LEFT - 6} y=${up(value) + 4} text-anchor="end">${y.tell(value)}</text>`)}
       ${x.ticks.map((value, i) => svg`<text x=${across(value)} y=${BOTTOM + 20}
         text-anchor=${i === x.ticks.length - 1 ? "end" : i ? "middle" : "start"}>${x.tell(value)}</text>`)}
@@ -67,6 +73,4 @@ export function ticks(most) {
 
 /** What a plot shows, as a table; a row is a list of cells, the first its heading. */
 export const figures = (name, columns, rows) => html`<details><summary>${name}</summary>
-  <div class="wide" tabindex="0" role="region" aria-label=${name}><table>
-  <thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead>
-  <tbody>${rows.map(([first, ...rest]) => html`<tr><th scope="row">${first}</th>${rest.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody></table></div></details>`;
+  ${table(name, columns, rows.map(([first, ...rest]) => html`<tr><th scope="row">${first}</th>${rest.map((cell) => html`<td>${cell}</td>`)}</tr>`))}</details>`;

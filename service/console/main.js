@@ -35,7 +35,7 @@ const map = later("Map", () => import("./views/map.js"));
 const live = later("Live", () => import("./views/live.js"));
 const VIEWS = { overview, verify, identify, enroll, gallery, map, threshold, health, live, comparators };
 
-const entry = { value: "", busy: false };
+const entry = { value: "", busy: false, told: "" };
 
 function show() {
   const asked = location.hash.slice(1);
@@ -89,9 +89,15 @@ const readiness = () => {
     : html`<span class="state bad"><span aria-hidden="true">▲</span> not ready</span>`;
 };
 
+/** The first sign of a key that no header can carry. */
+const unsendable = (text) => text.match(/[^!-~]/u)?.[0];
+
 const keyForm = () => html`<form class="row key" @submit=${(event) => {
   event.preventDefault();
-  attempt(entry, async () => {
+  const wrong = unsendable(entry.value.trim());
+  entry.told = wrong ? `A key cannot have “${wrong}” in it: copy it once more.` : "";
+  if (wrong) return update();
+  return attempt(entry, async () => {
     key.set(entry.value.trim());
     entry.value = "";
     app.keyAsked = false;
@@ -106,7 +112,7 @@ const keyForm = () => html`<form class="row key" @submit=${(event) => {
     key.forget();
     location.reload(); // with all that was told to it
   }}>Forget it</button>` : nothing}
-  <span class="hint" role="status">${app.problem?.status === 401
+  <span class="hint" role="status">${entry.told ? entry.told : app.problem?.status === 401
     ? (key.get() ? "This key does not open the service." : "The service needs a key.")
     : "It is kept until this tab is closed."}</span>
 </form>`;

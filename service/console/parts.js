@@ -37,6 +37,11 @@ export const busyButton = (place, text, action, doing = "Working…") => html`<b
   class="first" type="button" aria-disabled=${place.busy ? "true" : "false"}
   @click=${() => place.busy || action()}>${place.busy ? doing : text}</button>`;
 
+/** A table that is scrolled by itself where it is too wide; a column is its heading, or none. */
+export const table = (label, columns, rows, style = "") => html`<div class="wide" tabindex="0" role="region" aria-label=${label}><table class=${style}>
+  <thead><tr>${columns.map((column) => column ? html`<th scope="col">${column}</th>` : html`<td></td>`)}</tr></thead>
+  <tbody>${rows}</tbody></table></div>`;
+
 export const picture = (item) => item.url
   ? html`<img src=${item.url} alt="" loading="lazy">`
   : html`<span class="glyph" aria-hidden="true">${glyph(item)}</span>`;

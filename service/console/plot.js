@@ -28,7 +28,8 @@ const canvas = () => document.getElementById("plot");
 const ratio = () => Math.min(devicePixelRatio || 1, 2);
 const colour = (name) => getComputedStyle(canvas()).getPropertyValue(name).trim();
 const sizes = () => [canvas().width, canvas().height];
-const current = () => view ?? whole(plot.points, ...sizes());
+const all = () => whole(plot.points, ...sizes(), 0.6 * SIDE * ratio());
+const current = () => view ?? all();
 
 let soon = false;
 
@@ -141,29 +142,33 @@ const select = (line, add) => plot.onSelect(Array.from(inside(plot.points, curre
 
 function shift(right, down) {
   const { x, y, scale } = current();
-  view = { x: x + right / scale, y: y + down / scale, scale };
-  redraw();
+  look({ x: x + right / scale, y: y + down / scale, scale });
 }
 
 /** Zoom, what lies at a place staying there; without one, at the middle. */
 export function zoom(factor, [x, y] = sizes().map((side) => side / 2)) {
   const now = current(), [width, height] = sizes();
-  const scale = Math.min(Math.max(now.scale * factor, whole(plot.points, width, height).scale / 2), 1e6);
+  const scale = Math.min(Math.max(now.scale * factor, all().scale / 2), 1e6);
   const shifted = 1 / now.scale - 1 / scale;
-  view = { x: now.x + (x - width / 2) * shifted, y: now.y + (y - height / 2) * shifted, scale };
-  redraw();
+  look({ x: now.x + (x - width / 2) * shifted, y: now.y + (y - height / 2) * shifted, scale });
 }
 
 /** Zoom at what is selected, or at the middle. */
 export function approach(factor) {
   const { x, y, chosen } = plot.points, marked = Array.from(x.keys()).filter((i) => chosen[i]);
   const mean = (of) => marked.reduce((sum, i) => sum + of[i], 0) / marked.length;
-  if (marked.length) view = { x: mean(x), y: mean(y), scale: current().scale };
+  if (marked.length) look({ x: mean(x), y: mean(y), scale: current().scale });
   zoom(factor);
 }
 
-export function showAll() {
-  view = null;
+export const showAll = () => look(null);
+
+/** Whether all of the map is looked at. */
+export const isWhole = () => view === null;
+
+function look(next) {
+  if (isWhole() !== (next === null)) update();
+  view = next;
   redraw();
 }
 

@@ -12,7 +12,8 @@ export const span = ([low, high]) => `${rate(low)} to ${rate(high)}`;
 const trimmed = (value) => {
   if (value === 0 || value === 100) return String(value);
   if (value > 99) return value > 99.9 ? "over 99.9" : value.toFixed(1);
-  return value < 0.01 ? "under 0.01" : String(Number(value.toPrecision(2)));
+  const told = Number(value.toPrecision(2));
+  return told < 0.0001 ? "under 0.0001" : String(told);
 };
 
 export const score = (value) =>
@@ -20,6 +21,9 @@ export const score = (value) =>
 
 export const count = (number, one, many = `${one}s`) =>
   `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+/** Names one after the other, the first five of them. */
+export const listed = (names) => names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "");
 
 export const day = (time) => new Date(time).toLocaleString([], {
   dateStyle: "medium", timeStyle: "short",

@@ -1,8 +1,12 @@
-"""Pages for people: the console, and the calls to try out. Files, served as they are."""
+"""Pages for people: the console, and the calls to try out. Files, served compressed."""
 
+import asyncio
+import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -35,14 +39,26 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(self), geolocation=()",
+    "Vary": "Accept-Encoding",
 }
+LEFT_OUT = re.compile(
+    r"^ *//.*\n"  # lines of comment
+    r"|^ */\*(?:[^*]|\*(?!/))*\*/\n"
+    r"|(?<=[;,{(\[]) // .*$"  # comments at the end of a line
+    r"|^ +",
+    re.M,
+)
+TAKES_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.I)
 
 router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A file as it goes out; a vendored one has its version in its name, and so never changes."""
+    """A file as it goes out; a vendored one has its version in its name, and so never changes.
+
+    The tag is a weak one: it stands for the content, however that is encoded.
+    """
 
     content: bytes
     media_type: str
@@ -51,12 +67,14 @@ class Page:
 
     @classmethod
     def of(cls, path: Path, *, vendored: bool) -> "Page":
-        """Read a file."""
+        """Read a file; our scripts go out without what only their authors need."""
         content = path.read_bytes()
+        if path.suffix == ".js" and not vendored:
+            content = LEFT_OUT.sub("", content.decode()).encode()
         return cls(
             content,
             MEDIA_TYPES[path.suffix],
-            f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+            f'W/"{hashlib.sha256(content).hexdigest()[:32]}"',
             "public, max-age=31536000, immutable" if vendored else "no-cache",
         )
 
@@ -74,6 +92,13 @@ def _pages() -> Mapping[str, Page]:
 PAGES = _pages()
 
 
+@cache
+def compressed(name: str) -> bytes | None:
+    """Return a page as gzip, or None where that is no smaller: worked out when first asked for."""
+    packed = gzip.compress(PAGES[name].content, mtime=0)
+    return packed if len(packed) < len(PAGES[name].content) else None
+
+
 @router.get("/console")
 async def add_slash() -> Response:
     """Lead to where the page's own links hold."""
@@ -83,16 +108,16 @@ async def add_slash() -> Response:
 @router.api_route("/console/{name:path}", methods=["GET", "HEAD"])
 async def console(name: str, request: Request) -> Response:
     """Give a file of the console."""
-    return _answer(request, name or "index.html", POLICY)
+    return await _answer(request, name or "index.html", POLICY)
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def reference(request: Request) -> Response:
     """Show every call, to be read and tried."""
-    return _answer(request, "reference.html", REFERENCE_POLICY)
+    return await _answer(request, "reference.html", REFERENCE_POLICY)
 
 
-def _answer(request: Request, name: str, policy: str) -> Response:
+async def _answer(request: Request, name: str, policy: str) -> Response:
     page = PAGES.get(name)
     if page is None:
         raise HTTPException(404)
@@ -103,4 +128,10 @@ def _answer(request: Request, name: str, policy: str) -> Response:
     }
     if page.etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(page.content, headers=headers, media_type=page.media_type)
+    content = page.content
+    if TAKES_GZIP.search(request.headers.get("accept-encoding", "")):
+        packed = await asyncio.to_thread(compressed, name)
+        if packed is not None:
+            content = packed
+            headers["Content-Encoding"] = "gzip"
+    return Response(content, headers=headers, media_type=page.media_type)

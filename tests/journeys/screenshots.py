@@ -16,6 +16,7 @@ FOLDER = ROOT / "docs" / "pictures"
 DRAWINGS = ROOT / "kindred" / "drawings"
 LETTERS = "letters"
 SIZE = {"width": 1000, "height": 760}
+MARGIN = 4  # pixels below it
 TRIALS = {
     "match": "An enrolled letter, by another hand",
     "unknown": "A letter that nobody enrolled",
@@ -44,19 +45,18 @@ def _walk(page: Any, service: Service, folder: Path) -> None:
     for outcome, words in TRIALS.items():
         press(page, words)
         status(page, outcome.title())
-        _keep(page, folder / f"identify-{outcome}.webp", whole=True)
+        _keep(page, folder / f"identify-{outcome}.webp")
     _enroll_letters(service)
     show(page, "Overview")  # which looks again at what there is
     show(page, "Threshold")
     choose(page, LETTERS)
     near = page.get_by_role("region", name="Nearest to the threshold")
     near.locator("img").first.wait_for()
-    _keep(page, folder / "threshold.webp", whole=True)
+    _keep(page, folder / "threshold.webp")
     show(page, "Map")
     choose(page, LETTERS)
     page.get_by_role("status").filter(has_text="Laid out by neighbours.").wait_for()
-    page.locator("#plot").scroll_into_view_if_needed()
-    _keep(page, folder / "map.webp")
+    _keep(page, folder / "map.webp", down_to=page.locator(".map"))
     show(page, "Live")
     paths = sorted(DRAWINGS.glob("*/*.png"))
     with service.client() as client:
@@ -65,7 +65,7 @@ def _walk(page: Any, service: Service, folder: Path) -> None:
             for path in paths[turn % 5 :: 2 + turn % 3]:
                 client.post("/identify", files=[("files", path.read_bytes())]).raise_for_status()
     page.get_by_text("Read 14 times.").wait_for()
-    _keep(page, folder / "live.webp")
+    _keep(page, folder / "live.webp", down_to=page.locator(".plots"))
 
 
 def _enroll_letters(service: Service) -> None:
@@ -79,10 +79,15 @@ def _enroll_letters(service: Service) -> None:
             client.post("/enroll", data=fields, files=files).raise_for_status()
 
 
-def _keep(page: Any, path: Path, *, whole: bool = False) -> None:
+def _keep(page: Any, path: Path, *, down_to: Any = None) -> None:
+    """Keep a picture of the page from its top: all of it, or as far down as a part of it goes."""
     page.wait_for_load_state("networkidle")
     page.mouse.move(0, 0)
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    if down_to is not None:
+        box = down_to.bounding_box()
+        bottom = box["y"] + box["height"] + page.evaluate("scrollY") + MARGIN
+        picture = picture.crop((0, 0, picture.width, min(picture.height, round(bottom))))
     picture.save(path, lossless=True, method=6)
 
 

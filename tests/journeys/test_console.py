@@ -70,6 +70,32 @@ def test_a_browser_asks_again_only_for_what_changed(client):
     assert "immutable" in vendored.headers["cache-control"]
 
 
+def test_pages_go_out_compressed_to_whoever_takes_that(client):
+    for path in ("/console/main.js", "/console/console.css", "/console/views/map.js"):
+        packed = client.get(path, headers={"Accept-Encoding": "br, GZIP;q=0.5"})
+        for refused in ("identity", "gzip;q=0", "gzip; q=0.000, br", ""):
+            plain = client.get(path, headers={"Accept-Encoding": refused})
+            assert "content-encoding" not in plain.headers
+            assert plain.content == packed.content
+            assert plain.headers["etag"] == packed.headers["etag"]
+        assert packed.headers["content-encoding"] == "gzip"
+        assert int(packed.headers["content-length"]) < 0.6 * int(plain.headers["content-length"])
+        assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        assert packed.headers["etag"].startswith('W/"')  # one for both encodings
+
+    drawing = client.get("/console/drawings/greek-01/1.png")
+    assert "content-encoding" not in drawing.headers
+
+
+def test_a_part_of_a_page_is_answered_by_all_of_it(client):
+    whole = client.get("/console/main.js")
+
+    part = client.get("/console/main.js", headers={"Range": "bytes=0-9"})
+
+    assert (part.status_code, part.content) == (200, whole.content)
+    assert "content-range" not in part.headers
+
+
 @pytest.mark.parametrize(
     "path", ["nothing", "views", "views/", "../app.py", "%2e%2e/app.py", "main.js/", "Main.js"]
 )

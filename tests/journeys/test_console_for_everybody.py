@@ -3,16 +3,20 @@
 import importlib.util
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.browser import choose, installed, opened, press, show, status
+from tests.controls import Walk
 from tests.services import ROOT, Service
 
 pytestmark = pytest.mark.slow
 
 DRAWINGS = ROOT / "kindred" / "drawings"
+FULL = ("letters", "walked")  # the first of which no test changes
+CLIPBOARD = ["clipboard-write", "clipboard-read"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 CHECK = """async (rules) => {
     const { violations } = await axe.run(document, { runOnly: rules });
@@ -32,12 +36,6 @@ FOCUSABLE = """() => {
     document.addEventListener("focusin", document.onfocusin);
     return stops.map((each) => each.outerHTML.slice(0, 150));
 }"""
-STATE = """() => [
-    document.getElementById("app").innerHTML, location.hash, scrollY,
-    stops0(document.activeElement),
-    [...document.querySelectorAll("details")].map((each) => each.open).join(),
-    [...document.querySelectorAll("select, input")].map((one) => one.value + one.checked).join(),
-].join()"""
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +45,16 @@ def served(tmp_path_factory):
     service = Service(root / "var", ROOT / "models_store" / "bundles")
     service.start(timeout=300).wait_ready()
     with service.client() as client:
-        for name in ("bare", "letters"):
+        for name in ("bare", *FULL):
             made = client.post("/galleries", json={"name": name, "keep_samples": True})
             made.raise_for_status()
         for i, folder in enumerate(sorted(DRAWINGS.glob("greek-*"))):
             for name, hands in ((f"letter-{i}", (1, 2, 3)), (f"again-{i}", (4, 5))):
                 paths = [folder / f"{hand}.png" for hand in hands]
                 files = [("files", (path.name, path.read_bytes())) for path in paths]
-                fields = {"gallery": "letters", "identity": name}
-                assert client.post("/enroll", data=fields, files=files).status_code == 201
+                for gallery in FULL:
+                    fields = {"gallery": gallery, "identity": name}
+                    assert client.post("/enroll", data=fields, files=files).status_code == 201
     yield service
     assert service.stop() == 0
 
@@ -99,6 +98,8 @@ def fill(page, view, broken):
             press(page, "Camera")
             status(page, "(This browser does not|There is no camera)")
         case "Enroll":
+            if page.get_by_role("button", name="Clear the list").count():
+                press(page, "Clear the list")  # of what another view gave it
             page.get_by_label("Samples").set_input_files([letter("01", 1), broken])
             page.get_by_label("Identity of row").fill("letter-0")
             page.get_by_role("button", name="Enroll 2").click()
@@ -116,6 +117,8 @@ def fill(page, view, broken):
         case "Comparators":
             open_all(page)
             page.get_by_text("Intended use").first.wait_for()
+        case "Map":
+            page.get_by_role("status").filter(has_text="Laid out by neighbours.").wait_for()
         case "Live":
             page.get_by_text("Read 2 times.").wait_for()
 
@@ -230,68 +233,49 @@ def test_two_samples_are_verified_by_keys_alone(served):
         tab.demand_quiet()
 
 
-def test_no_control_is_dead(served):
-    with opened(
-        f"{served.url}/console/", permissions=["clipboard-write", "clipboard-read"]
-    ) as tab:
-        page = tab.page
-        page.evaluate(
-            "globalThis.stops0 = (one) => [...document.querySelectorAll('*')].indexOf(one)"
-        )
-        pressed = {}
-        for view in views(page):
-            show(page, view)
-            if page.get_by_label("Gallery", exact=True).count():
-                choose(page, "bare")
-            page.wait_for_load_state("networkidle")  # a view may have to be fetched first
-            page.get_by_role("main").locator(CONTROLS).nth(2).wait_for()
-            pressed[view] = names = []
-            while (control := _next_control(page, names)) is not None:
-                name, place = control
-                names.append(name)
-                before, asked = page.evaluate(STATE), len(tab.requests)
-                if place.evaluate("(each) => each.tagName") == "SELECT":
-                    options = place.locator("option").evaluate_all(
-                        "(all) => all.map((o) => o.value)"
-                    )
-                    current = place.input_value()
-                    others = [value for value in options if value != current]
-                    if not others:
-                        continue
-                    place.select_option(others[0])
-                else:
-                    place.click()
-                for _ in range(100):
-                    if page.evaluate(STATE) != before or len(tab.requests) > asked:
-                        break
-                    page.wait_for_timeout(20)
-                else:
-                    raise AssertionError(f"{view}: nothing came of {name}")
-                page.keyboard.press("Escape")  # of a question
-                if page.get_by_role("heading", level=1).inner_text() != view:
-                    show(page, view)
-                page.wait_for_timeout(50)
-                if name.startswith("SELECT gallery"):  # of another one there may be less to press
-                    choose(page, "bare")
-                    page.get_by_role("main").locator(CONTROLS).nth(2).wait_for()
-        assert {view: names for view, names in pressed.items() if len(names) < 3} == {}
+@pytest.mark.parametrize("gallery", ["bare", "walked"])
+def test_no_control_is_dead(served, broken, gallery):
+    with opened(f"{served.url}/console/", permissions=CLIPBOARD) as tab:
+        walks = {}
+        for view in views(tab.page):
+            walks[view] = walk = Walk(tab, view, gallery)
+            if gallery == "walked":
+                walk.fill = partial(fill, view=view, broken=broken)
+            walk.go_through()
+
+        assert {view: walk.dead for view, walk in walks.items() if walk.dead} == {}
+        assert [view for view, walk in walks.items() if not walk.seen] == []
         tab.demand_quiet()
 
 
-CONTROLS = "button:visible:enabled, summary:visible, select:visible, a:visible"
-NAMES = """(all) => all.map((each) => each.ariaDisabled === "true" ? null : [
-    each.tagName, each.ariaLabel ?? each.id,
-    each.tagName === "SELECT" ? "" : each.innerText,
-    each.closest("fieldset")?.querySelector("legend").innerText ?? "",
-].join(" "))"""
+DEAD = {
+    "button": "<button>Dead button</button>",
+    "checkbox": "<label><input type=checkbox> Dead checkbox</label>",
+    "radio": "<label><input type=radio name=dead checked> Heard</label>"
+    "<label><input type=radio name=dead> Dead radio</label>",
+    "slider": "<label>Dead slider <input type=range></label>",
+    "field": "<label>Dead field <input></label>",
+    "area": "<label>Dead area <textarea></textarea></label>",
+    "select": "<select aria-label='Dead select'><option>a<option>b</select>",
+}
+PLANT = """(markup) => {
+    const place = Object.assign(document.createElement("div"), { innerHTML: markup });
+    document.querySelector("main .lead").after(place);
+}"""
 
 
-def _next_control(page, done):
-    controls = page.get_by_role("main").locator(CONTROLS)
-    for i, name in enumerate(controls.evaluate_all(NAMES)):
-        if name is not None and name not in done:
-            return name, controls.nth(i)
-    return None
+def test_a_control_that_does_nothing_is_found_dead(served):
+    with opened(f"{served.url}/console/", permissions=CLIPBOARD, bypass_csp=True) as tab:
+        views(tab.page)
+        walk = Walk(tab, "Threshold", "bare")
+        walk.on_show = lambda page: page.evaluate(PLANT, "".join(DEAD.values()))
+
+        walk.go_through()
+
+        found = {kind for kind in DEAD for name in walk.dead if f"Dead {kind}" in name}
+        assert found == set(DEAD)
+        assert len(walk.dead) == len(DEAD)  # and none that is alive
+        tab.demand_quiet()
 
 
 def test_what_is_typed_is_what_is_sent(served):

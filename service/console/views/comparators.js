@@ -1,11 +1,8 @@
 // What compares here: of whom it learnt, what it takes, and how well it does.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { get, path } from "../api.js";
-import { app, attempt } from "../app.js";
-import { asCode, spoken } from "../calls.js";
-import { problemBox } from "../parts.js";
-import { count, day, rate, score } from "../words.js";
+import {
+  app, attempt, count, day, get, html, nothing, path, problemBox, rate, score, table, toRead,
+} from "../kit.js";
 
 export const title = "Comparators";
 
@@ -14,7 +11,7 @@ export const view = () => html`
   ${Object.entries(app.refused).map(([bundle, reason]) => html`<section class="problem">
     <h2>${bundle} is not served</h2><p>${reason}</p></section>`)}
   ${app.comparators.length ? nothing : html`<p>${app.ready ? "None is served." : ""}</p>`}
-  ${asCode(spoken("GET", "comparators", [], ["list_comparators"]))}`;
+  ${toRead("comparators", "list_comparators")}`;
 
 const card = (each) => html`<section class="panel">
   <h2>${each.name}@${each.version}</h2>
@@ -30,13 +27,9 @@ const card = (each) => html`<section class="panel">
     <div><dt>Digest</dt><dd><code>${each.digest}</code></dd></div>
   </dl>
   ${each.operating_points.length ? html`<h3>Of two samples</h3>
-    <div class="wide" tabindex="0" role="region" aria-label="Operating points of ${each.name}"><table>
-    <thead><tr><th scope="col">Different pairs taken for the same</th><th scope="col">Score needed</th><th scope="col">Same pairs missed</th></tr></thead>
-    <tbody>${each.operating_points.map((point) => html`<tr><td>at most ${rate(point.fmr)}</td><td>${score(point.threshold)}</td><td>${rate(point.fnmr)}</td></tr>`)}</tbody></table></div>` : nothing}
+    ${table(`Operating points of ${each.name}`, ["Different pairs taken for the same", "Score needed", "Same pairs missed"], each.operating_points.map((point) => html`<tr><td>at most ${rate(point.fmr)}</td><td>${score(point.threshold)}</td><td>${rate(point.fnmr)}</td></tr>`))}` : nothing}
   ${each.metrics.length ? html`<details><summary>Measured</summary>
-    <div class="wide" tabindex="0" role="region" aria-label="Measured of ${each.name}"><table>
-    <thead><tr>${columns(each).map((name) => html`<th scope="col">${name.replaceAll("_", " ")}</th>`)}</tr></thead>
-    <tbody>${each.metrics.map((metric) => html`<tr>${columns(each).map((name) => html`<td>${shown(metric[name])}</td>`)}</tr>`)}</tbody></table></div></details>` : nothing}
+    ${table(`Measured of ${each.name}`, columns(each).map((name) => name.replaceAll("_", " ")), each.metrics.map((metric) => html`<tr>${columns(each).map((name) => html`<td>${shown(metric[name])}</td>`)}</tr>`))}</details>` : nothing}
   ${written(each)}
 </section>`;
 

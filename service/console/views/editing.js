@@ -1,11 +1,9 @@
 // Identities renamed, merged and split, what was rejected, and all of it undone.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { call, callOnce, get, path } from "../api.js";
-import { app, attempt, refresh, update } from "../app.js";
-import { preview } from "../previews.js";
-import { problemBox } from "../parts.js";
-import { count, day, rate, score } from "../words.js";
+import {
+  app, attempt, call, callOnce, count, day, get, html, nothing, path, preview, problemBox, rate,
+  refresh, score, update,
+} from "../kit.js";
 
 const made = { busy: false, problem: null, told: "", version: null, of: null };
 const history = { busy: false, problem: null, of: null, edits: [], rejections: [] };
@@ -116,7 +114,16 @@ export const controls = (each) => html`<div class="panel edit">
       list="similar" .value=${open.to} @input=${typed("to")}></label>
     <button ?disabled=${!open.chosen.size || !open.to.trim() || open.to.trim() === each.identity}>Move ${count(open.chosen.size, "sample")}</button>
   </form>` : nothing}
+  ${past(each)}
 </div>`;
+
+/** What was done to an identity, as far as it is remembered. */
+const past = ({ identity, samples }) => history.of !== app.gallery ? nothing : html`<p class="hint">History of ${identity}:</p>
+  <ul class="plain" aria-label="History of ${identity}">${samples.length ? html`<li>First of its samples enrolled <span class="hint">${
+    day(samples.map((sample) => sample.created).sort()[0])}</span></li>` : nothing}
+  ${history.edits.filter(({ identity: whose, other, name, to }) => [whose, other, name, to].includes(identity))
+    .map((edit) => html`<li>${described(edit)}</li>`)}
+  ${history.rejections.filter((each) => each.identity === identity).map((each) => html`<li>${rejected(each)}</li>`)}</ul>`;
 
 const similar = (each) => open.similar === null ? html`<p class="hint">Looking for who is alike…</p>`
   : open.similar.length ? html`<p class="hint">Most alike first:</p>
@@ -135,13 +142,17 @@ export const lastEdit = () => html`${problemBox(made.problem)}
 export const pastEdits = () => history.of !== app.gallery ? nothing : html`
   <details class="panel"><summary>What can be undone (${history.edits.length + history.rejections.length})</summary>
   ${problemBox(history.problem)}
-  <ul class="review">${history.edits.map((each) => html`<li class="row"><span>${described(each)} <span class="hint">${day(each.at)}</span></span>
+  <ul class="review">${history.edits.map((each) => html`<li class="row"><span>${described(each)}</span>
     <button type="button" class="small" aria-label="Undo version ${each.version}" @click=${() => undo(each.version)}>Undo</button></li>`)}
-  ${history.rejections.map((each) => html`<li class="row"><span>A probe was said not to be <b>${each.identity}</b> <span class="hint">${day(each.created)}</span></span>
+  ${history.rejections.map((each) => html`<li class="row"><span>${rejected(each)}</span>
     <button type="button" class="small" aria-label="Take back that it is not ${each.identity}" @click=${() => takeBack(each.id)}>Take back</button></li>`)}</ul>
   ${history.edits.length + history.rejections.length ? nothing : html`<p class="hint">Nothing.</p>`}</details>`;
 
-function described(edit) {
+const described = (edit) => html`${done(edit)} <span class="hint">${day(edit.at)}</span>`;
+
+const rejected = (each) => html`A probe was said not to be <b>${each.identity}</b> <span class="hint">${day(each.created)}</span>`;
+
+function done(edit) {
   switch (edit.operation) {
     case "rename":
       return html`<b>${edit.name}</b> was renamed to <b>${edit.to}</b>`;

@@ -1,13 +1,11 @@
 // Many samples under names: nothing is sent before the button, and each file tells what became of it.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { callOnce } from "../api.js";
-import { app, attempt, gallery, go, refresh, update } from "../app.js";
+import {
+  app, asCode, attempt, busyButton, callOnce, count, explained, form, gallery, galleryField, go,
+  html, listed, modalityOf, nothing, picture, problemBox, refresh, sentence, spoken, table, update,
+} from "../kit.js";
 import { box, paste as pasteInto, sampleInput } from "../inputs.js";
-import { asCode, spoken } from "../calls.js";
 import { drawings, firstDrawings } from "../drawings.js";
-import { busyButton, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
-import { count, explained, sentence } from "../words.js";
 
 export const title = "Enroll";
 
@@ -166,12 +164,12 @@ export const view = () => {
   const sent = groups.flatMap((group) => group.items).filter((item) => item.outcome).length;
   const all = groups.reduce((sum, group) => sum + group.items.length, 0);
   return html`
-    <p class="lead">Samples whose identity you know. Of a folder, each folder in it is an identity. Nothing is sent before you press the button.</p>
+    <p class="lead">Samples whose identity you know. Of a folder, each folder in it is an identity; files beside these are left out. Nothing is sent before you press the button.</p>
     <div class="row">${galleryField()}</div>
     ${sampleInput(samples, modalityOf("references"), { folders: true, tiles: false })}
     ${!groups.length && wantsDrawings() ? html`<div class="row"><span class="hint">Nobody is enrolled here yet.</span>
       <button type="button" @click=${takeDrawings}>Begin with 20 sample drawings</button></div>` : nothing}
-    ${groups.length ? table() : nothing}
+    ${groups.length ? table("To enroll", ["Identity", "Samples", "What became of them", ""], rows(), "stack") : nothing}
     <details class="field"><summary>Metadata</summary>
       <label class="field">A JSON object, given to each identity; empty: none
         <textarea rows="2" spellcheck="false" .value=${entry.metadata}
@@ -194,9 +192,7 @@ export const view = () => {
     ${asCode(found.call)}`;
 };
 
-const table = () => html`<div class="wide" tabindex="0" role="region" aria-label="To enroll"><table class="stack">
-  <thead><tr><th scope="col">Identity</th><th scope="col">Samples</th><th scope="col">What became of them</th><td></td></tr></thead>
-  <tbody>${groups.map((group, i) => html`<tr>
+const rows = () => groups.map((group, i) => html`<tr>
     <th scope="row">${group.done ? group.name : html`<input aria-label="Identity of row ${i + 1}" autocomplete="off"
       placeholder="name" .value=${group.name}
       @input=${(event) => { group.name = event.target.value; entry.missing = ""; update(); }}>`}</th>
@@ -206,7 +202,7 @@ const table = () => html`<div class="wide" tabindex="0" role="region" aria-label
     <td>${outcomes(group)}</td>
     <td>${group.done || found.busy ? nothing : html`<button type="button" class="small" aria-label="Leave out row ${i + 1}"
       @click=${() => { groups = groups.filter((each) => each !== group); update(); }}>×</button>`}</td>
-  </tr>`)}</tbody></table></div>`;
+  </tr>`);
 
 function outcomes(group) {
   const words = { added: [], duplicate: [], refused: [] };
@@ -214,13 +210,9 @@ function outcomes(group) {
   const open = group.items.length - words.added.length - words.duplicate.length - words.refused.length;
   return html`
     ${words.added.length ? html`<p><span class="good" aria-hidden="true">✓</span> ${words.added.length} added</p>` : nothing}
-    ${words.duplicate.length ? html`<p>${words.duplicate.length} there already: ${names(words.duplicate)}</p>` : nothing}
+    ${words.duplicate.length ? html`<p>${words.duplicate.length} there already: ${listed(words.duplicate.map((item) => item.name))}</p>` : nothing}
     ${group.problem ? html`<p class="bad">${words.refused.length} refused: ${explained(group.problem)}</p>` : nothing}
     ${words.refused.filter((item) => item.outcome.why).map((item) => html`<p class="bad">${item.name}: refused. ${item.outcome.why}</p>`)}
     ${group.warnings.map((warning) => html`<p>Note: ${sentence(warning)}</p>`)}
     ${open ? html`<p class="hint">${count(open, "sample")} not sent yet</p>` : nothing}`;
 }
-
-const names = (items) => items.length > 5
-  ? `${items.slice(0, 5).map((item) => item.name).join(", ")} and ${items.length - 5} more`
-  : items.map((item) => item.name).join(", ");

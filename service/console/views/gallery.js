@@ -1,21 +1,25 @@
 // Who is enrolled: found, described, forgotten with a receipt. And galleries, made and deleted.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { call, get, path } from "../api.js";
-import { app, ask, attempt, comparator, gallery, refresh, update } from "../app.js";
-import { asCode, spoken } from "../calls.js";
-import { galleryField, problemBox } from "../parts.js";
-import { preview } from "../previews.js";
+import {
+  app, ask, attempt, call, comparator, count, day, gallery, galleryField, get, html, nothing, path,
+  preview, problemBox, rate, refresh, table, toRead, update,
+} from "../kit.js";
 import { forgetReceipt, readReceipt, receiptCard } from "../receipts.js";
-import { count, day, rate } from "../words.js";
+import { checking, consistency, isChecked, share } from "./consistency.js";
 import { controls, isOpen, lastEdit, onEdit, pastEdits, readHistory, toggle } from "./editing.js";
 
 export const title = "Gallery";
 
 const PAGE = 50;
 const LOOKED_THROUGH = 1000; // in one request of a search
+const ORDERS = {
+  listed: ["as they were enrolled", () => 0],
+  name: ["name", (a, b) => a.identity.localeCompare(b.identity)],
+  samples: ["samples, fewest first", (a, b) => a.samples.length - b.samples.length],
+  consistency: ["consistency, least first", (a, b) => isChecked() ? share(a.identity) - share(b.identity) : 0],
+};
 
-const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "" };
+const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "", order: "listed" };
 const gone = { busy: false, problem: null };
 const made = {
   busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
@@ -137,13 +141,18 @@ export const view = () => {
     ${listed()}
     ${pastEdits()}
     ${newGallery()}
-    ${asCode(spoken("GET", `${path("galleries", app.gallery, "identities")}?limit=${PAGE}`, [], ["list_identities", [app.gallery], { limit: PAGE }]))}`;
+    ${toRead(`${path("galleries", app.gallery, "identities")}?limit=${PAGE}`, "list_identities", [app.gallery], { limit: PAGE })}`;
 };
 
 const listed = () => html`
-  ${list.items.length ? html`<div class="wide" tabindex="0" role="region" aria-label="Identities"><table class="stack">
-    <thead><tr><th scope="col">Identity</th><th scope="col">Samples</th><th scope="col">Metadata</th><td></td></tr></thead>
-    <tbody>${list.items.map(identityRow)}</tbody></table></div>` : nothing}
+  ${list.items.length ? html`${checking()}
+    <div class="field"><label for="order">Those shown, by</label><select id="order" @change=${(event) => {
+      list.order = event.target.value;
+      update();
+    }}>${Object.entries(ORDERS).filter(([name]) => name !== "consistency" || isChecked()).map(([name, [words]]) => html`
+      <option value=${name} .selected=${name === list.order}>${words}</option>`)}</select></div>
+    ${table("Identities", ["Identity", "Samples", ...isChecked() ? ["Consistency"] : [], "Metadata", ""],
+      list.items.toSorted(ORDERS[list.order][1]).map(identityRow), "stack")}` : nothing}
   <p class="hint" role="status">${list.busy ? `Looking… ${list.looked}` : list.items.length
     ? `${count(list.items.length, "identity", "identities")} shown${list.next === null ? ", no more" : ""}${list.wanted ? `, of ${list.looked} looked through` : ""}.`
     : list.wanted ? `Nobody here has a name with “${list.wanted}” in it.` : list.problem ? "" : "Nobody is enrolled here."}</p>
@@ -157,6 +166,7 @@ const identityRow = (each) => html`<tr>
         @click=${() => forget(`sample ${sample.id} of ${each.identity}`,
           path("galleries", app.gallery, "identities", each.identity, "samples", sample.id))}>Forget</button></li>`;
   })}</ul></details></td>
+  ${isChecked() ? html`<td data-label="Consistency">${consistency(each.identity)}</td>` : nothing}
   <td class="metadata">${Object.entries(each.metadata).map(([name, value]) => html`<div>${name}: ${
     typeof value === "string" ? value : JSON.stringify(value)}</div>`)}</td>
   <td><div class="row"><button type="button" aria-label="Edit ${each.identity}" aria-expanded=${isOpen(each.identity)}
@@ -164,7 +174,7 @@ const identityRow = (each) => html`<tr>
     <button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity,
     path("galleries", app.gallery, "identities", each.identity))}>Forget</button></div></td>
 </tr>
-${isOpen(each.identity) ? html`<tr><td colspan="4">${controls(each)}</td></tr>` : nothing}`;
+${isOpen(each.identity) ? html`<tr><td colspan="5">${controls(each)}</td></tr>` : nothing}`;
 
 const newGallery = () => html`<details class="panel"><summary>New gallery</summary>
   <form @submit=${create}>

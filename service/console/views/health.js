@@ -1,12 +1,9 @@
 // What seems wrong with a gallery, with the evidence: a queue to go through, by keys or by buttons.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { get, path } from "../api.js";
-import { app, attempt, go, update } from "../app.js";
-import { asCode, spoken } from "../calls.js";
-import { busyButton, galleryField, problemBox } from "../parts.js";
-import { preview } from "../previews.js";
-import { count, rate, score } from "../words.js";
+import {
+  app, attempt, busyButton, count, galleryField, get, go, html, nothing, path, preview, problemBox,
+  rate, score, toRead, update,
+} from "../kit.js";
 import { lastEdit, merge, move, stands } from "./editing.js";
 import { lookFor } from "./gallery.js";
 
@@ -32,7 +29,8 @@ const LISTS = {
     who: (each) => each.identities,
     samples: (each) => each.samples.map((id, i) => [each.identities[i], id]),
     told: (each) => html`<b>${each.identities[0]}</b> and <b>${each.identities[1]}</b> score ${score(each.score)}
-      with each other. One with probability ${rate(each.probability)} (p = ${score(each.p_value)}).`,
+      with each other. They are one with probability ${rate(each.probability)}: of identities here that are cut in two,
+      the halves of ${rate(each.p_value)} are no more alike than these.`,
     accept: ({ identities: [one, other] }) => ({ words: `Merge ${other} into ${one}`, act: () => merge(other, one) }),
   },
   goats: {
@@ -108,7 +106,7 @@ export const view = () => {
     ${report && found.queue.length ? review() : nothing}
     ${lastEdit()}
     ${report && found.queue.length ? all() : nothing}
-    ${asCode(spoken("GET", `${path("galleries", app.gallery, "health")}?limit=${LIMIT}`, [], ["check_gallery", [app.gallery], { limit: LIMIT }]))}`;
+    ${toRead(`${path("galleries", app.gallery, "health")}?limit=${LIMIT}`, "check_gallery", [app.gallery], { limit: LIMIT })}`;
 };
 
 const summary = (report) => html`<p><b>${found.queue.length ? `${count(found.queue.length, "thing")} to look at` : "Nothing found"}</b> among ${

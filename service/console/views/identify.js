@@ -1,18 +1,13 @@
 // Whose is it? Candidates, what a match would need, and "unknown" as large as a match.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { call } from "../api.js";
-import { app, attempt, gallery, go, refresh, update } from "../app.js";
-import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
-import { asCode, spoken } from "../calls.js";
-import { TRIALS, drawings, drawn } from "../drawings.js";
-import { busyButton, form, galleryField, modalityOf, picture, problemBox } from "../parts.js";
 import {
-  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, count, explained, rate, score, span,
-} from "../words.js";
-import { preview } from "../previews.js";
+  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, app, asCode, attempt, busyButton, call,
+  count, explained, form, gallery, galleryField, go, html, modalityOf, nothing, path, picture,
+  preview, problemBox, rate, refresh, score, span, spoken, update,
+} from "../kit.js";
+import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
+import { TRIALS, drawings, drawn } from "../drawings.js";
 import { give } from "./enroll.js";
-import { feedback } from "./feedback.js";
 
 export const title = "Identify";
 export const probes = box("Samples");
@@ -158,3 +153,45 @@ const candidate = (answer, each) => html`<li>
     <ul class="references" aria-label="Nearest of ${each.identity}">${each.samples.map((sample) => {
       return html`<li>${preview(answer.gallery, each.identity, sample.id)}<span class="hint">sample ${sample.id}: ${score(sample.score)}</span></li>`;
     })}</ul></li>`;
+
+// Yes or no to an answer: confirmed it is enrolled, rejected it is not given again.
+
+const said = new WeakMap(); // a result → what was said of it
+
+const about = (result) => {
+  if (!said.has(result)) said.set(result, { busy: false, problem: null, told: "", rejection: null });
+  return said.get(result);
+};
+
+const judge = (id, result, verdict, identity) => attempt(about(result), async () => {
+  const answer = await call("POST", "feedback", { decision: id, verdict, identity });
+  const place = about(result);
+  place.rejection = answer.rejection;
+  place.told = verdict === "reject"
+    ? `Remembered: this is not ${identity}, nor is its like.`
+    : [`${answer.outcome === "added" ? "Enrolled as" : "Was enrolled already as"} ${identity}.`, ...answer.warnings].join(" ");
+  refresh();
+});
+
+const takeBack = (gallery, result) => attempt(about(result), async () => {
+  const place = about(result);
+  await call("DELETE", path("galleries", gallery, "rejections", place.rejection));
+  Object.assign(place, { rejection: null, told: "Taken back." });
+});
+
+/** Two buttons, for whoever is told candidates. */
+function feedback(answer, result) {
+  const first = result.candidates[0];
+  const id = answer.decisions[answer.results.indexOf(result)];
+  if (!first || !id) return nothing;
+  const place = about(result);
+  const name = result.identity ?? first.identity;
+  return html`<div class="row">
+    ${place.told ? nothing : html`
+      <button type="button" @click=${() => judge(id, result, "confirm", name)}>Yes, it is ${name}</button>
+      ${result.reason === "rejected-before" ? nothing
+        : html`<button type="button" @click=${() => judge(id, result, "reject", name)}>No, not ${name}</button>`}`}
+    ${place.told ? html`<span role="status">${place.told}</span>` : nothing}
+    ${place.rejection ? html`<button type="button" @click=${() => takeBack(answer.gallery, result)}>Take back</button>` : nothing}
+  </div>${problemBox(place.problem)}`;
+}

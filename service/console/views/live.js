@@ -1,13 +1,8 @@
 // What the service does now, read from its own metrics every two seconds while somebody looks.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { getBlob } from "../api.js";
-import { app, attempt, onLeave, update } from "../app.js";
-import { asCode, spoken } from "../calls.js";
+import { app, attempt, count, getBlob, html, nothing, onLeave, problemBox, toRead, update } from "../kit.js";
 import { by, parse, quantile, risen } from "../exposition.js";
 import { figures, plot, ticks } from "../lines.js";
-import { problemBox } from "../parts.js";
-import { count } from "../words.js";
 
 export const title = "Live";
 
@@ -81,7 +76,7 @@ export const view = () => html`
       <div class="row"><button type="button" aria-pressed=${found.paused} @click=${pause}>Pause</button>
         <span class="hint">${found.paused ? "Paused." : readings.length ? `Read ${count(readings.length, "time")}.` : "Reading…"}</span></div>
       ${readings.length > 1 ? plots() : nothing}`}
-  ${asCode(spoken("GET", "metrics", [], ["metrics"]))}`;
+  ${toRead("metrics", "metrics")}`;
 
 const plots = () => {
   const shown = readings.map((_, i) => i).slice(1).slice(-SHOWN);

@@ -1,14 +1,11 @@
 // A gallery as a map: what lies close together is alike; whatever is selected on it can be mended.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { get, path } from "../api.js";
-import { app, attempt, onLeave, update } from "../app.js";
+import {
+  app, attempt, count, galleryField, get, html, nothing, onLeave, path, preview, problemBox, rate,
+  score, table, toRead, update,
+} from "../kit.js";
 import { SHAPES } from "../canvas.js";
-import { asCode, spoken } from "../calls.js";
-import { galleryField, problemBox } from "../parts.js";
-import { TOOLS, approach, forgetView, giveUp, plot, plotted, showAll } from "../plot.js";
-import { preview } from "../previews.js";
-import { count, rate, score } from "../words.js";
+import { TOOLS, approach, forgetView, giveUp, isWhole, plot, plotted, showAll } from "../plot.js";
 import { acts, chosen, onMended } from "./selection.js";
 
 export const title = "Map";
@@ -116,11 +113,15 @@ plot.onSelect = (places, add, turn = false) => {
 };
 
 /** Select everything of the identities or clusters that something is selected of. */
-function widen(column) {
+function alike(column) {
   const wanted = new Set();
   found.map.samples.forEach((sample, i) => chosen.has(sample) && wanted.add(column[i]));
-  plot.onSelect(column.flatMap((value, i) => wanted.has(value) ? [i] : []), true);
+  return column.flatMap((value, i) => wanted.has(value) ? [i] : []);
 }
+
+const widens = (column) => Boolean(column) && alike(column).length > chosen.size;
+
+const widen = (column) => plot.onSelect(alike(column), true);
 
 function clear() {
   chosen.clear();
@@ -154,7 +155,7 @@ const drawn = (map) => !map.samples.length ? html`<p role="status">Nobody is enr
     <div class="row">
       <button type="button" class="small" @click=${() => approach(1.6)}>Zoom in</button>
       <button type="button" class="small" @click=${() => approach(1 / 1.6)}>Zoom out</button>
-      <button type="button" class="small" @click=${showAll}>Show all</button>
+      <button type="button" class="small" ?disabled=${isWhole()} @click=${showAll}>Show all</button>
       <label class="check"><input type="checkbox" .checked=${shown.links} @change=${(event) => {
         shown.links = event.target.checked;
         mark();
@@ -165,8 +166,8 @@ const drawn = (map) => !map.samples.length ? html`<p role="status">Nobody is enr
   </div>
   <section aria-label="Selection">${acts(map)}
     <div class="row">
-      <button type="button" class="small" ?disabled=${!chosen.size || !map.clusters} @click=${() => widen(map.clusters)}>Select its cluster</button>
-      <button type="button" class="small" ?disabled=${!chosen.size} @click=${() => widen(map.identities)}>Select its identity</button>
+      <button type="button" class="small" ?disabled=${!widens(map.clusters)} @click=${() => widen(map.clusters)}>Select its cluster</button>
+      <button type="button" class="small" ?disabled=${!widens(map.identities)} @click=${() => widen(map.identities)}>Select its identity</button>
       <button type="button" class="small" ?disabled=${!chosen.size} @click=${clear}>Clear the selection</button>
     </div>
   </section></div>
@@ -174,8 +175,8 @@ const drawn = (map) => !map.samples.length ? html`<p role="status">Nobody is enr
   ${map.progress < 1 ? html`<progress aria-label="Work on the map that is done" max="1" .value=${map.progress}></progress>` : nothing}
   <details class="hint"><summary>By keys</summary><p id="plot-keys">On the map: arrows go from sample to sample, Enter selects, b marks two corners of a box,
     + and − zoom, 0 shows all, Shift with arrows moves the map, Escape clears. The wheel zooms with Ctrl, or once the map has the focus.</p></details>
-  ${table(map)}
-  ${asCode(spoken("GET", path("galleries", map.gallery, "map"), [], ["map_gallery", [map.gallery]]))}`;
+  ${rowsOf(map)}
+  ${toRead(path("galleries", map.gallery, "map"), "map_gallery", [map.gallery])}`;
 
 const told = (map, i) => `Sample ${map.samples[i]} of ${map.identities[i]}${map.clusters ? `, cluster ${map.clusters[i] + 1}` : ""}${
   map.outcomes ? `: ${OUTCOMES[map.outcomes[i]][0]}` : ""}${chosen.has(map.samples[i]) ? "; selected" : ""}`;
@@ -206,7 +207,7 @@ function listed(map) {
   return map.outcomes ? rows.sort((a, b) => doubt[map.outcomes[a]] - doubt[map.outcomes[b]] || a - b) : rows;
 }
 
-function table(map) {
+function rowsOf(map) {
   const rows = listed(map), pages = Math.max(1, Math.ceil(rows.length / PAGE));
   const page = Math.min(shown.page, pages - 1);
   const alike = new Map();
@@ -221,14 +222,12 @@ function table(map) {
     <button type="button" ?disabled=${!page} @click=${turn(-1)}>Earlier rows</button>
     <button type="button" ?disabled=${page + 1 >= pages} @click=${turn(1)}>Later rows</button>
     <span class="hint" role="status">${count(rows.length, "sample")}, page ${page + 1} of ${pages}</span></div>
-  <div class="wide" tabindex="0" role="region" aria-label="Samples on the map"><table class="stack samples-on-map">
-    <thead><tr><th scope="col">Sample</th><th scope="col">Identity</th><th scope="col">Cluster</th><th scope="col">If it were a probe</th><th scope="col">Most alike of another</th></tr></thead>
-    <tbody>${rows.slice(page * PAGE, (page + 1) * PAGE).map((i) => html`<tr>
+  ${table("Samples on the map", ["Sample", "Identity", "Cluster", "If it were a probe", "Most alike of another"], rows.slice(page * PAGE, (page + 1) * PAGE).map((i) => html`<tr>
       <th scope="row"><label class="check"><input type="checkbox" .checked=${chosen.has(map.samples[i])}
         @change=${() => plot.onSelect([i], true, true)}>${preview(map.gallery, map.identities[i], map.samples[i])} ${map.samples[i]}</label></th>
       <td data-label="Identity">${map.identities[i]}</td>
       <td data-label="Cluster">${map.clusters ? map.clusters[i] + 1 : "…"}</td>
       <td data-label="If it were a probe">${map.outcomes ? OUTCOMES[map.outcomes[i]][0] : "…"}</td>
       <td data-label="Most alike of another">${alike.has(i) ? `${map.identities[alike.get(i)[0]]} ${score(alike.get(i)[1])}` : "nobody close"}</td>
-    </tr>`)}</tbody></table></div>`;
+    </tr>`), "stack samples-on-map")}`;
 }

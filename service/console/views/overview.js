@@ -1,9 +1,6 @@
 // What is served, how it is, and where to begin.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { app, go, refresh } from "../app.js";
-import { asCode, spoken } from "../calls.js";
-import { count, rate } from "../words.js";
+import { app, count, go, html, nothing, rate, refresh, table, toRead } from "../kit.js";
 import { takeDrawings, wantsDrawings } from "./enroll.js";
 
 export const title = "Overview";
@@ -15,20 +12,17 @@ export const view = () => html`
     <ul>${[...app.ready.reasons, ...app.ready.details].map((why) => html`<li>${why}</li>`)}</ul></section>` : nothing}
   ${app.galleries?.every((each) => !each.identities) ? begin() : nothing}
   ${app.galleries ? html`<section><h2>Galleries</h2>
-    <div class="wide" tabindex="0" role="region" aria-label="Galleries"><table class="stack">
-    <thead><tr><th scope="col">Gallery</th><th scope="col">Comparator</th><th scope="col">Identities</th><th scope="col">Samples</th>
-      <th scope="col">Strangers named</th><th scope="col">Judged by</th></tr></thead>
-    <tbody>${app.galleries.map((each) => html`<tr>
+    ${table("Galleries", ["Gallery", "Comparator", "Identities", "Samples", "Strangers named", "Judged by"], app.galleries.map((each) => html`<tr>
       <th scope="row"><a href="#gallery" @click=${() => { app.gallery = each.name; }}>${each.name}</a></th>
       <td data-label="Comparator">${each.comparator}</td><td data-label="Identities" class="number">${each.identities.toLocaleString("en")}</td>
       <td data-label="Samples" class="number">${each.samples.toLocaleString("en")}</td><td data-label="Strangers named">at most ${rate(each.target_fpir)}</td>
-      <td data-label="Judged by">${count(each.cohort_identities, "stranger")} of the ${each.cohort}</td></tr>`)}</tbody></table></div></section>`
+      <td data-label="Judged by">${count(each.cohort_identities, "stranger")} of the ${each.cohort}</td></tr>`), "stack")}</section>`
     : app.problem ? nothing : html`<p>${app.ready ? "This key does not list galleries: type the name of one where it is asked for." : ""}</p>`}
   ${app.comparators.length ? html`<section><h2>Comparators</h2><ul class="plain">${app.comparators.map((each) => html`<li>
     <a href="#comparators">${each.name}@${each.version}</a>: ${each.description}</li>`)}</ul></section>` : nothing}
   ${app.ready?.ready && app.ready.details.length ? html`<section><h2>Notes</h2>
     <ul class="plain">${app.ready.details.map((detail) => html`<li>${detail}</li>`)}</ul></section>` : nothing}
-  ${asCode(spoken("GET", "galleries", [], ["list_galleries"]))}`;
+  ${toRead("galleries", "list_galleries")}`;
 
 const begin = () => html`<section class="card"><div class="told">
   <h2>Nobody is enrolled yet</h2>

@@ -1,12 +1,10 @@
 // What is done to samples that were selected: moved, split off, merged, forgotten, and undone.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { call, callOnce, path } from "../api.js";
-import { app, ask, attempt, refresh, update } from "../app.js";
-import { problemBox } from "../parts.js";
-import { preview } from "../previews.js";
+import {
+  app, ask, attempt, call, callOnce, count, html, nothing, path, preview, problemBox, refresh,
+  update,
+} from "../kit.js";
 import { forgetReceipt, readReceipt, receiptCard } from "../receipts.js";
-import { count } from "../words.js";
 
 const PICTURED = 12;
 

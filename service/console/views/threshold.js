@@ -1,13 +1,11 @@
 // What a rate costs: a slider over the strangers that may be named, and the enrolled that it misses.
 
-import { html, nothing } from "../vendor/lit-html-3.3.3.js";
-import { call, callOnce, get, path } from "../api.js";
-import { app, attempt, go, refresh, update } from "../app.js";
-import { asCode, spoken } from "../calls.js";
+import {
+  Problem, WHY_NO_MISS_RATE, app, attempt, call, callOnce, count, galleryField, get, go, html,
+  nothing, path, preview, problemBox, rate, refresh, score, span, toRead, update,
+} from "../kit.js";
 import { figures, plot } from "../lines.js";
-import { galleryField, problemBox } from "../parts.js";
-import { WHY_NO_MISS_RATE, count, rate, score, span } from "../words.js";
-import { boundary, lookAt } from "./boundary.js";
+import { lookFor } from "./gallery.js";
 import { asked } from "./identify.js";
 
 export const title = "Threshold";
@@ -60,7 +58,7 @@ export const view = () => {
     <div class="row">${galleryField()}</div>
     ${problemBox(found.problem)}
     ${curve ? slider(curve) : html`<p role="status">${found.busy ? "Working it out…" : ""}</p>`}
-    ${asCode(spoken("GET", path("galleries", app.gallery, "operating-curve"), [], ["get_operating_curve", [app.gallery]]))}`;
+    ${toRead(path("galleries", app.gallery, "operating-curve"), "get_operating_curve", [app.gallery])}`;
 };
 
 const slider = (curve) => {
@@ -145,3 +143,79 @@ const table = (curve) => figures(
       point.fnir_interval ? span(point.fnir_interval) : "–"]
     : [`takes ${count(point.strangers_needed, "stranger")}`, "–", "–", "–"]]),
 );
+
+// Who comes nearest to a threshold, on either side: the enrolled left out, and strangers.
+
+const EACH = 6;
+const PAUSE = 150; // milliseconds that the slider rests before its neighbours are asked for
+
+const near = { problem: null, answer: null, of: null, timer: 0 };
+
+const key = (curve, point) => `${curve.gallery} ${curve.version} ${point.target_fpir}`;
+
+/** Ask who is near at a point of a curve, once it stays chosen. */
+function lookAt(curve, point) {
+  clearTimeout(near.timer);
+  if (near.of === key(curve, point) || !curve.identities || point.strangers_needed !== null) return;
+  near.timer = setTimeout(() => ask(curve, point), near.of ? PAUSE : 0);
+}
+
+async function ask(curve, point) {
+  const of = near.of = key(curve, point);
+  const told = { problem: null, answer: null };
+  try {
+    const place = path("galleries", curve.gallery, "operating-curve", "boundary");
+    told.answer = await get(`${place}?target_fpir=${point.target_fpir}&limit=${EACH}`);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    told.problem = problem;
+  }
+  if (of !== near.of) return; // another is looked at by now
+  Object.assign(near, told);
+  update();
+}
+
+/** Show who is near, if it is known; what was found for another point is not shown for this. */
+function boundary(curve, point) {
+  if (!curve.identities || point.strangers_needed !== null) return nothing;
+  const answer = near.of === key(curve, point) ? near.answer : null;
+  return html`<section aria-label="Nearest to the threshold" aria-busy=${answer ? "false" : "true"}>
+    <h2>Nearest to the threshold</h2>
+    ${near.of === key(curve, point) ? problemBox(near.problem) : nothing}
+    ${answer ? lists(answer) : html`<p class="hint">…</p>`}
+  </section>`;
+}
+
+const lists = (answer) => html`
+  <p class="hint">Of ${count(answer.enrolled.tried, "enrolled sample")}, each left out and looked for by the others of its identity:</p>
+  <div class="sides">
+    ${list("Enrolled, just found", answer.enrolled.above, enrolled)}
+    ${list("Enrolled, just missed", answer.enrolled.below, enrolled)}
+  </div>
+  <p class="hint">Of ${count(answer.strangers.tried, "stranger")}: those of the ${answer.source === "bundle"
+    ? "bundle’s cohort" : "gallery’s own cohort"}, of whom there are no pictures, ${answer.source === "bundle"
+    ? "and enrolled samples as if nothing else of their identity were" : "as only their embeddings are kept"}.</p>
+  <div class="sides">
+    ${list("Strangers, just named", answer.strangers.above, stranger)}
+    ${list("Strangers, just not named", answer.strangers.below, stranger)}
+  </div>`;
+
+const list = (heading, trials, row) => html`<div><h3>${heading}</h3>${trials.length
+  ? html`<ul class="near">${trials.map((each) => html`<li>${row(each)}</li>`)}</ul>` : html`<p class="hint">None.</p>`}</div>`;
+
+const enrolled = (each) => html`${pictured(each)}
+  <span><b>${score(each.score)}</b> ${named(each.identity)} <span class="hint">sample ${each.sample}${
+    each.outcome === "another" ? `, taken for ${each.rival} with ${score(each.rival_score)}` : ""}</span></span>`;
+
+const stranger = (each) => html`${each.sample === null
+  ? html`<span class="glyph" aria-hidden="true">?</span>` : pictured(each)}
+  <span><b>${score(each.score)}</b> ${each.sample === null ? `Stranger ${each.stranger}`
+    : html`${named(each.identity)} <span class="hint">sample ${each.sample}</span>`}
+    <span class="hint">like</span> ${named(each.nearest)}</span>`;
+
+const pictured = (each) => preview(app.gallery, each.identity, each.sample);
+
+const named = (identity) => html`<button type="button" class="small" @click=${() => {
+  lookFor(identity);
+  go("gallery");
+}}>${identity}</button>`;

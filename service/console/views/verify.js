@@ -1,12 +1,10 @@
 // Are these two the same? Two samples side by side, at a rate of false matches.
 
-import { html, nothing, svg } from "../vendor/lit-html-3.3.3.js";
-import { call } from "../api.js";
-import { app, attempt, comparator, update } from "../app.js";
+import {
+  BANDS, app, asCode, attempt, busyButton, call, comparator, form, html, nothing, picture,
+  problemBox, rate, score, spoken, svg, update,
+} from "../kit.js";
 import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
-import { asCode, spoken } from "../calls.js";
-import { busyButton, form, picture, problemBox } from "../parts.js";
-import { BANDS, rate, score } from "../words.js";
 
 export const title = "Verify";
 
