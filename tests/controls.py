@@ -11,7 +11,9 @@ from tests.browser import Tab, choose, show
 TYPED = "qqx"  # in fields of text: no page says it unless it was typed
 BUTTONS = "button, summary, a"
 FIELDS = "select, textarea, input:not([type=file])"
-CONTROLS = ", ".join(f"{each}:visible:not(:disabled)" for each in f"{BUTTONS}, {FIELDS}".split(", "))
+CONTROLS = ", ".join(
+    f"{each}:visible:not(:disabled)" for each in f"{BUTTONS}, {FIELDS}".split(", ")
+)
 NAMES = """(all) => all.map((each) => each.ariaDisabled === "true" ? null : [
     each.tagName, each.ariaLabel ?? (each.labels?.[0]?.innerText || each.id),
     each.matches("select, input, textarea") ? each.type : each.innerText,
