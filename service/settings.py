@@ -120,10 +120,10 @@ class Settings(BaseSettings):
         0.8, gt=0, description="Processor seconds that decoding one sample may take"
     )
     decode_slow_seconds: float = Field(
-        0.8,
+        0.6,
         gt=0,
-        description="Processor seconds that all slow samples of one request may take together, or "
-        "`DECODE_SECONDS` if that is more; slow is a picture over 0.08, and 0.1 for each MiB",
+        description="Processor seconds that all slow samples of a request of several may take "
+        "together; slow is a picture over 0.08, and 0.1 for each MiB",
     )
     decode_memory: int = Field(
         64 * 2**20, ge=2**24, description="Bytes of memory that decoding one sample may take"

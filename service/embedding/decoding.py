@@ -76,8 +76,8 @@ class Decoders:
 
     There are at most `at_once` decoders (two at least; 0: as many as suit the machine), each of
     which may take so many processor `seconds` and bytes of `memory` for a sample, and all slow
-    samples of one request `slow_seconds`, or `seconds` if that is more. `on_loss` is told of each
-    that ended in the middle of a sample: `slow`, `hung`, `killed` or `crashed`.
+    samples of a request that has several `slow_seconds`. `on_loss` is told of each that ended in
+    the middle of a sample: `slow`, `hung`, `killed` or `crashed`.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Decoders:
         *,
         at_once: int = 0,
         seconds: float = 0.8,
-        slow_seconds: float = 0.8,
+        slow_seconds: float = 0.6,
         memory: int = 64 * 2**20,
         on_loss: Callable[[str], None] = lambda _reason: None,
     ) -> None:
@@ -94,7 +94,7 @@ class Decoders:
         at_once = at_once or min(MOST, A_CORE * cores)
         self._share = max(1, min(cores, at_once // 2))  # that one request has, of each kind
         self._seconds = seconds
-        self._slow_seconds = max(seconds, slow_seconds)
+        self._slow_seconds = slow_seconds
         expected = (
             f"expected at most {self._slow_seconds:g} s of processor time for a request's slow "
             f"samples: those over {ORDINARY:g} s, and {ORDINARY_MEBIBYTE:g} s for each MiB"
@@ -197,7 +197,7 @@ class Decoders:
         budget: Budget | None = None,
     ) -> list[memoryview | Exception]:
         """Return what a task makes of each content, or why nothing; what failed stays so."""
-        payer = budget or self.budget()
+        payer = budget or (self.budget() if len(contents) > 1 else Budget(self._seconds))
 
         def ordinary(sample: bytes) -> float:
             if number in self._sounds:

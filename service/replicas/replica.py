@@ -201,11 +201,16 @@ class Replica:
         return None if same else Position(self.position.lineage, version, last)
 
     async def _append(self, intake: Intake, done: Admitted) -> None:
-        """Hold what was added, of which this has nothing yet."""
+        """Hold what was added.
+
+        Some may be held already: whoever follows the log reads references as they are by then, and
+        may lose the store before it is as far as that.
+        """
         owners, (numbers, names) = done.owners, (done.numbers, intake.identities)
         made = [i for i, hash_ in enumerate(done.hashes) if hash_]
         self._names.update((numbers[i], names[i]) for i in made)
-        rows = [row for row, added in enumerate(done.added) if added]
+        new = (row for row, added in enumerate(done.added) if added)
+        rows = [row for row in new if done.ids[row] not in self._owners]
         if rows:
             added = [Reference(done.ids[row], names[owners[row]]) for row in rows]
             await self._in_thread(self.index.change, [], added, intake.embeddings[rows])

@@ -179,6 +179,6 @@ def test_a_pair_counts_for_both_of_its_samples(ask):
 
     assert_exceeded(verify(11, 70))
     assert_exceeded(verify(70, 11))
-    assert_exceeded(verify(1, 70, threshold=0.3))
+    assert_exceeded(verify(1, 70, target_fmr=0.1))
     assert verify(1, 70).status_code == 200
     assert verify(11, 12).status_code == 200

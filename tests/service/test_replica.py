@@ -16,9 +16,15 @@ from service.replicas.replica import Replica
 from service.replicas.snapshots import Snapshots
 from service.store.durable_redis import DurableRedis
 from service.store.embedded_redis import EmbeddedRedis
-from service.store.errors import EditConflict, IdentityExists, UnknownEdit, UnknownIdentity
+from service.store.errors import (
+    EditConflict,
+    IdentityExists,
+    StoreUnavailable,
+    UnknownEdit,
+    UnknownIdentity,
+)
 from service.store.intake import Intake
-from service.store.kept import Change, Enrollment, GallerySettings, NewSample, Position
+from service.store.kept import Change, Enrollment, GallerySettings, NewSample, Position, Rejection
 from service.store.redis_edits import RedisEdits
 from service.store.redis_store import RedisIdentityStore
 
@@ -32,6 +38,24 @@ class StepByStep(RedisIdentityStore):
 
     async def changes(self, gallery: str, since: Position, limit: int = 1000) -> list[Change]:
         return await super().changes(gallery, since, min(limit, 1))
+
+
+class Lost(RedisIdentityStore):
+    """Is gone once it has told so many changes, and whenever rejections are read."""
+
+    def __init__(self, redis: DurableRedis, changes: int) -> None:
+        super().__init__(redis)
+        self._left = changes
+
+    async def changes(self, gallery: str, since: Position, limit: int = 1000) -> list[Change]:
+        if not self._left:
+            raise StoreUnavailable("it is gone")
+        told = await super().changes(gallery, since, self._left)
+        self._left -= len(told)
+        return told
+
+    async def rejections(self, gallery: str, at: Position) -> list[Rejection]:
+        raise StoreUnavailable("it is gone")
 
 
 @pytest.fixture
@@ -170,3 +194,30 @@ async def test_whoever_takes_in_own_writes_has_what_whoever_reads_everything_has
     assert 0 in steps  # what was written here is not read again …
     assert any(steps)  # … but where others wrote
     assert state.version == 0
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_who_lost_the_store_while_following_takes_in_own_writes_once(
+    redis: DurableRedis, model: Comparator, tmp_path: Path, *, forgotten: bool
+) -> None:
+    store = RedisIdentityStore(redis)
+    await store.create_gallery(GallerySettings("staff", model.title, model.digest, rule="max"))
+    writer = await load(store, model, tmp_path)
+    written = []
+    for seed in (1, 2):
+        intake = Intake.of([Enrollment("staff", model.digest, "Ada", [sample(seed)])])
+        written.append((intake, await store.enroll_all(intake)))
+    if forgotten:
+        other = Intake.of([Enrollment("staff", model.digest, "Bea", [sample(3)])])
+        written.append((other, await store.enroll_all(other)))
+        await store.forget_identity("staff", "Bea")
+
+    with pytest.raises(StoreUnavailable):
+        await writer.catch_up(Lost(redis, changes=4 if forgotten else 1))
+    for intake, done in written:
+        await writer.take_in(store, intake, done, monotonic())
+    await writer.catch_up(store)
+
+    reader = await load(store, model, tmp_path)
+    assert writer.position == reader.position
+    assert held(writer) == held(reader)
