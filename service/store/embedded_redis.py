@@ -19,6 +19,7 @@ import structlog
 
 _SOCKET_PATH_LIMIT: Final = 100  # bytes; the kernel's is 108, its closing zero included
 _PATIENCE: Final = 10.0  # seconds for a server to end by itself before it is killed
+_FORKED: Final = 2.0  # seconds that a process may take from its fork to its program
 _TAIL: Final = 2000  # bytes of the server's log in an error
 
 
@@ -148,13 +149,16 @@ class EmbeddedRedis:
 
     def _is_free(self, within: float) -> bool:
         """Whether no server holds the lock, now or `within` seconds."""
+        if lock := self._lock_of_server(within):
+            lock.close()
+        return lock is not None
+
+    def _lock_of_server(self, within: float) -> IO[str] | None:
+        """Return the lock, ours by then; None if it is not free in so many seconds."""
         waiting_until = time.monotonic() + within
-        while (lock := _locked(self._lock)) is None:
-            if time.monotonic() >= waiting_until:
-                return False
+        while (lock := _locked(self._lock)) is None and time.monotonic() < waiting_until:
             time.sleep(0.02)
-        lock.close()
-        return True
+        return lock
 
     async def _until_it_answers(self) -> None:
         process = self._process
@@ -172,7 +176,8 @@ class EmbeddedRedis:
             await asyncio.sleep(0.01)
 
     def _spawn(self) -> None:
-        lock = _locked(self._lock)
+        # What is forked just now has all that was open a moment ago, until it begins its program.
+        lock = self._lock_of_server(_FORKED)
         if lock is None:
             raise DataDirInUse(f"a server is running in {self._folder}")
         self._socket.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from service.store.durable_redis import DurableRedis
-from service.store.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart
+from service.store.embedded_redis import DataDirInUse, EmbeddedRedis, StoreDidNotStart, _locked
 
 pytestmark = pytest.mark.anyio
 
@@ -281,3 +282,17 @@ async def test_starting_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
     watching.cancel()
 
     assert max(lags) < 0.5
+
+
+async def test_a_lock_that_a_fork_has_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """What the service starts beside the server has its open files until it begins its program."""
+    embedded = EmbeddedRedis(tmp_path / "store")
+    embedded._owned = embedded._take_folder()
+    forked = _locked(tmp_path / "store" / "server.lock")
+    assert forked is not None
+    asyncio.get_running_loop().run_in_executor(None, lambda: (time.sleep(0.2), forked.close()))
+
+    await embedded.start()
+
+    assert await kept(embedded) == []
+    await embedded.stop()
