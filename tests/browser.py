@@ -17,6 +17,19 @@ REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 
+VIEWS = (
+    "Overview",
+    "Verify",
+    "Identify",
+    "Enroll",
+    "Gallery",
+    "Map",
+    "Threshold",
+    "Health",
+    "Live",
+    "Comparators",
+)
+
 
 def installed() -> str:
     """Return the browser's program, or skip the test with the reason."""

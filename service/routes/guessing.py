@@ -14,7 +14,7 @@ from service.requests.fields import IdentifyFields, VerifyFields
 from service.use_cases.enrolling import fingerprint
 from service.use_cases.results import Identifications
 
-USUAL_RATES = (0.0001, 0.001, 0.01, 0.05, 0.1)
+USUAL_RATES = (0.001, 0.01, 0.05, 0.1)
 """Target rates that may be asked for: with any rate or threshold, a score can be closed in on."""
 
 

@@ -244,7 +244,7 @@ def test_no_control_is_dead(served, broken, gallery):
             walk.go_through()
 
         assert {view: walk.dead for view, walk in walks.items() if walk.dead} == {}
-        assert [view for view, walk in walks.items() if not walk.seen] == []
+        assert {view: walk.seen for view, walk in walks.items() if len(walk.seen) < 3} == {}
         tab.demand_quiet()
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.browser import choose, installed, opened, press, show, status
+from tests.browser import VIEWS, choose, installed, opened, press, show, status
 from tests.bundles import make_bundle
 from tests.drawings import draw, part
 from tests.keys import bearing, entry, secret, write
@@ -16,17 +16,6 @@ from tests.two_sided_bundles import make_two_sided_bundle, name_of
 pytestmark = pytest.mark.slow
 
 SCRIPT = "<img src=x onerror=document.title=1>"
-VIEWS = (
-    "Overview",
-    "Verify",
-    "Identify",
-    "Enroll",
-    "Gallery",
-    "Threshold",
-    "Health",
-    "Live",
-    "Comparators",
-)
 
 
 DRAWN = {"name": "drawn", "keep_samples": True}

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.browser import choose, installed, opened, press, show, status
+from tests.browser import VIEWS, choose, installed, opened, press, show, status
 from tests.bundles import make_bundle
 from tests.drawings import draw, part
 from tests.services import Service
@@ -16,18 +16,6 @@ pytestmark = pytest.mark.slow
 
 LONG = "a-name-without-a-space-" * 5 + "c5"
 TWIN = "b-name-without-a-space-" * 5 + "c5"
-VIEWS = (
-    "Overview",
-    "Verify",
-    "Identify",
-    "Enroll",
-    "Gallery",
-    "Map",
-    "Threshold",
-    "Health",
-    "Live",
-    "Comparators",
-)
 CUT = """() => [...document.querySelectorAll("main *, dialog *")].filter((one) =>
     one.checkVisibility() && one.scrollWidth > one.clientWidth + 1
     && getComputedStyle(one).overflowX === "auto" && !one.matches("pre")
