@@ -178,7 +178,7 @@ class Settings(BaseSettings):
         description="Seconds that a client may take to read an answer, and one more per 64 KiB",
     )
     max_wait: float = Field(
-        0.05,
+        0.02,
         gt=0,
         description="Seconds of work that may be under way before more is refused at once",
     )

@@ -22,9 +22,9 @@ PLACE = "kindred.place"
 """Where the scope of a request has the place that it was given."""
 
 MEMORY = 1.0  # seconds of work that the pace is measured over
-BURST = 3  # times as many may come at once, where so much did not stand before
-STANDING = 0.1  # seconds after which work that stands is no burst any more
-CALM = 8  # hardly anything stands where no more than one place in so many is taken
+BURST = 3  # times as many may come at once …
+ROOM = 0.75  # … where less than this share of the places was taken …
+STANDING = 0.1  # … on average over some such seconds
 AT_FIRST = 0.005  # seconds that a request is thought to take before one was seen
 STEADY, PAUSE = 1024, 1.0  # a body comes while so many bytes do in so many seconds
 
@@ -47,6 +47,7 @@ class Admission:
     machine is never idle. By Little's law (1961) that wait is the number of requests under way
     times the time from one's end to the next one's. A burst may be larger, but not for long (as
     in CoDel, RFC 8289): what matters is work that stands, and keeps all that come later waiting.
+    It is averaged over a time, for a batch that ends leaves nothing under way for a moment.
     Of long work `most_long` requests are taken on.
     """
 
@@ -65,7 +66,7 @@ class Admission:
         self._short = 0
         self._long: set[Place] = set()
         self._since = 0.0  # when something ended last, or work began after there was none
-        self._calm = 0.0  # when hardly any place was taken
+        self._stood, self._at = 0.0, clock()  # how many stood, and when that was told
         self._busy, self._done = AT_FIRST, 1.0  # seconds, requests: of the last second of work
         self._limit = max(fewest, int(wait / AT_FIRST))
 
@@ -90,7 +91,7 @@ class Admission:
             return sum(place.at_work for place in self._long) < self._most_long
         if self._short < self._limit:
             return True
-        return self._short < self.most and self.clock() - self._calm < STANDING
+        return self._short < self.most and self._standing() < ROOM * self._limit
 
     def place(self, kind: Kind, path: str) -> "Place":
         """Return a place for a request; it counts once there is something to work on."""
@@ -109,8 +110,8 @@ class Admission:
             self._long.add(place)
             return crowded
         if self._short == 0:
-            self._since = self._calm = self.clock()
-        self._short += 1
+            self._since = self.clock()
+        self._change(1)
         return self._short > self.most
 
     def end(self, place: "Place") -> None:
@@ -118,15 +119,20 @@ class Admission:
         if place.kind == "long":
             self._long.discard(place)
             return
-        self._short -= 1
-        now = self.clock()
-        if self._short <= self._limit // CALM:
-            self._calm = now
-        passed, self._since = now - self._since, now
+        self._change(-1)
+        passed, self._since = self._at - self._since, self._at
         fading = math.exp(-passed / MEMORY)
         self._busy = self._busy * fading + passed
         self._done = self._done * fading + place.answered
         self._limit = max(self._fewest, int(self._wait * self._done / max(self._busy, 1e-6)))
+
+    def _standing(self) -> float:
+        fading = math.exp((self._at - self.clock()) / STANDING)
+        return self._short + (self._stood - self._short) * fading
+
+    def _change(self, by: int) -> None:
+        self._stood, self._at = self._standing(), self.clock()
+        self._short += by
 
 
 class Place:

@@ -1,7 +1,6 @@
 """What every connection comes past: who is waited for, and what work is taken on."""
 
 import asyncio
-import os
 from collections import Counter
 
 import structlog
@@ -13,8 +12,8 @@ from service.watching.logs import take_dropped
 from service.watching.telemetry import Telemetry
 
 TELL_EVERY = 4  # sweeps
-A_CORE = 4
-"""Requests of short work for each core that are taken on, however long each takes."""
+FEWEST = 16
+"""Requests of short work that are taken on, however long each takes."""
 
 log = structlog.get_logger("kindred.entrance")
 
@@ -29,7 +28,7 @@ class Entrance:
         self.connections = Connections(patience, telemetry.connection_ended)
         self.admission = Admission(
             wait=settings.max_wait,
-            fewest=A_CORE * len(os.sched_getaffinity(0)),
+            fewest=FEWEST,
             most_long=settings.long_requests,
         )
         self._telemetry = telemetry

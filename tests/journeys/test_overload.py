@@ -16,14 +16,14 @@ import pytest
 from benchmarks.clients import Clients, get, post
 from benchmarks.overload import ALWAYS, at_random
 from service.edge.admission import STANDING
-from service.edge.entrance import A_CORE
+from service.edge.entrance import FEWEST
 from tests.drawings import draw, part
 from tests.refusals import assert_refused
 from tests.servers import free_port
 from tests.services import ROOT
 
 LATE = 20.0  # seconds that a busy machine may take
-PLACES = A_CORE
+PLACES = FEWEST
 
 
 @pytest.fixture
