@@ -90,6 +90,25 @@ def size_together(sizes: npt.ArrayLike, probes: npt.ArrayLike) -> float:
     return float(1 / (shares**2 / np.asarray(sizes, np.float64)).sum())
 
 
+def design_effect(where: Scores, groups: npt.ArrayLike) -> float:
+    """Return how much more the places (n,) of a sample vary than those of independent probes.
+
+    That is the variance of the counts in ten bins between `groups` (n,), such as persons or
+    stretches of time, over what it would be if groups did not tell (Kish, Survey Sampling, 1965):
+    1 then, and about the size of a group where all in it are alike. It is at least 1.
+    """
+    bins = (np.asarray(where) * BINS).astype(int)
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return 1.0
+    counts = np.zeros((len(names), BINS))
+    np.add.at(counts, (group, bins), 1)
+    sizes, shares = counts.sum(axis=1, keepdims=True), counts.sum(axis=0) / len(bins)
+    chance = float((sizes * (1 - sizes / len(bins)) * shares * (1 - shares)).sum())
+    varied = float(((counts - sizes * shares) ** 2).sum())
+    return max(1.0, varied / chance) if chance else 1.0
+
+
 @lru_cache(maxsize=1024)
 def _limit(reference: float, probes: int) -> float:
     chance, shape = np.random.default_rng(0), np.full(BINS, (reference + 1) / BINS)

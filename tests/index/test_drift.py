@@ -13,6 +13,7 @@ from index import drift
 from index.drift import (
     FEWEST,
     best_scores,
+    design_effect,
     no_drift_limit,
     places,
     size_together,
@@ -135,3 +136,22 @@ def test_several_references_tell_together_what_one_larger_would():
     assert size_together([50], [500]) == pytest.approx(50)
     assert size_together([50, 50], [250, 250]) == pytest.approx(100)
     assert size_together([50, 10**9], [250, 250]) == pytest.approx(200)
+
+
+@given(size=st.integers(2, 40), groups=st.integers(2, 30), seed=st.integers(0, 99))
+def test_places_that_are_all_alike_in_a_group_tell_as_little_as_one_of_it(size, groups, seed):
+    where = np.random.default_rng(seed).permutation((np.arange(groups) + 0.5) / groups)
+
+    effect = design_effect(where.repeat(size), np.arange(groups).repeat(size))
+
+    assert effect == pytest.approx(size * groups / (groups - 1))
+
+
+@given(seed=st.integers(0, 9999))
+def test_where_groups_do_not_tell_there_is_hardly_any_effect(seed):
+    rng = np.random.default_rng(seed)
+
+    effect = design_effect(rng.random(500), rng.integers(20, size=500))
+
+    assert 1 <= effect < 2
+    assert design_effect(rng.random(500), np.zeros(500)) == 1

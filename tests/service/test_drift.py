@@ -71,6 +71,49 @@ def test_a_gallery_of_another_kind_than_the_bundles_strangers_is_its_own_measure
     assert by_gallery.index < by_gallery.limit
 
 
+@pytest.mark.parametrize("enrolled", [0, 5, 20])
+def test_the_first_probes_of_a_gallery_are_the_measure_of_later_ones(tiny, enrolled):
+    rng, watched = np.random.default_rng(4), Drift([tiny])
+    gallery = replica(tiny, enrolled=washed_out(tiny, rng, enrolled, 3) if enrolled else ())
+
+    def window(much):
+        watched.watch(gallery, washed_out(tiny, rng, WINDOW, much))
+        return shift_of(watched)
+
+    window(3)
+    usual = [window(3) for _ in range(20)]
+    other = window(1)
+
+    assert [shift for shift in usual if shift.index > shift.limit] == []
+    assert max(shift.limit for shift in usual) < drift.no_drift_limit(20, WINDOW)
+    assert other.index > other.limit
+
+
+def test_first_probes_that_have_shifted_from_who_is_enrolled_are_not_the_measure(tiny):
+    rng, watched = np.random.default_rng(5), Drift([tiny])
+    gallery = replica(tiny, enrolled=strangers(tiny, rng, 60))
+
+    for _ in range(4):
+        watched.watch(gallery, washed_out(tiny, rng, WINDOW, 3))
+        shifted = shift_of(watched)
+        assert shifted.index > shifted.limit
+
+
+def test_one_person_over_and_over_is_not_many_probes(tiny):
+    rng, watched = np.random.default_rng(6), Drift([tiny])
+    gallery = replica(tiny, enrolled=strangers(tiny, rng, 30))
+
+    def window(people):
+        probes = strangers(tiny, rng, people).repeat(WINDOW // people, axis=0)
+        watched.watch(gallery, unit(probes + 0.01 * rng.standard_normal(probes.shape)))
+        return shift_of(watched)
+
+    window(20)
+    later = [window(20) for _ in range(10)]
+
+    assert [shift for shift in later if shift.index > shift.limit] == []
+
+
 def test_nothing_is_said_before_there_are_enough_probes(tiny):
     gallery, watched = replica(tiny), Drift([tiny])
     probes = washed_out(tiny, np.random.default_rng(2), drift.FEWEST, much=3.0)
@@ -104,9 +147,9 @@ def test_a_gallery_that_is_gone_is_not_held_on_to(tiny):
     gallery, watched = replica(tiny, enrolled=tiny.cohort[:20]), Drift([tiny])
     watched.watch(gallery, tiny.cohort[:5])
     shift_of(watched)
-    assert len(watched._own) == 1
+    assert len(watched._enrolled) == len(watched._first) == 1
 
     del gallery
     gc.collect()
 
-    assert len(watched._own) == 0
+    assert len(watched._enrolled) == len(watched._first) == 0
