@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ SERVING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 class Service:
     """`python -m service` on a free port, over a data folder that outlives it."""
+
+    command: Sequence[str] = (sys.executable, "-m", "service")
 
     def __init__(self, data_dir: Path, bundles: Path, **settings: object) -> None:
         self.data_dir = data_dir
@@ -37,7 +40,7 @@ class Service:
     def start(self, timeout: float = 60) -> "Service":
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service"],
+                self.command,
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

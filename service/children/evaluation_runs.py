@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import shutil
@@ -19,12 +20,13 @@ CANNOT_BE_EVALUATED = 2  # exit status
 PREFIX = "kindred-evaluation-"
 _LOCK = "in-use"
 _TAIL = 16 * 1024  # bytes of what the child said last
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 log = structlog.get_logger("kindred.evaluation")
 
 
 class EvaluationsBusy(Exception):
-    """As many evaluations run and wait as may; trying again later may help."""
+    """There is no room for another evaluation; trying again later may help."""
 
 
 class NotEvaluable(Exception):
@@ -65,16 +67,19 @@ class EvaluationRuns:
         """Wait for a turn, and yield a private folder that is gone afterwards.
 
         It is held by a lock for as long as this process lives, so that another knows which
-        folders nobody uses any more.
+        folders nobody uses any more. Raises EvaluationsBusy where files cannot be written.
         """
         async with self._turns:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-            try:
-                with (folder / _LOCK).open("wb") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                    yield folder
-            finally:
-                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            with _room():
+                folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+                try:
+                    with (folder / _LOCK).open("wb") as lock:
+                        fcntl.flock(lock, fcntl.LOCK_EX)
+                        yield folder
+                finally:
+                    await asyncio.shield(
+                        asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    )
 
     async def run(self, folder: Path) -> None:
         """Evaluate what the folder holds; cancelled, it leaves no process behind.
@@ -117,6 +122,16 @@ def remove_forsaken() -> None:
         with contextlib.suppress(OSError), (folder / _LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its service lives
             shutil.rmtree(folder)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise EvaluationsBusy("expected room for the files of an evaluation") from error
 
 
 def _tail(path: Path) -> str:

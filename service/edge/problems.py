@@ -209,7 +209,7 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
         EvaluationsBusy: Kind(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "overloaded",
-            "As many evaluations run and wait as may",
+            "There is no room for another evaluation",
             wait=30,
         ),
         NotEvaluable: Kind(

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import re
+import sys
 import termios
 from http import HTTPStatus
 from random import getrandbits
@@ -175,8 +176,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait(stage)
 
     def send_400_response(self, msg: str) -> None:
-        """Tell why the head is refused, and close the connection; `msg` is uvicorn's own."""
-        self._refuse(self._refusal)
+        """Tell why the request is refused, and close the connection; `msg` is uvicorn's own."""
+        told = sys.exc_info()[1]
+        crowded = told is not None and isinstance(told.__context__, MemoryError)
+        self._refuse(OVERLOADED if crowded else self._refusal)
 
     def unread(self) -> int:
         """Return how many bytes of answers the client has not taken."""

@@ -5,16 +5,20 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.bundles import make_bundle
 from tests.drawings import as_json, draw, part
+from tests.refusals import assert_refused
 from tests.services import Service
 
 
@@ -228,6 +232,55 @@ def test_an_emptied_store_is_not_taken_for_empty_galleries(start_service, start_
         assert identify(client, 1)["identity"] == "id-1"
 
 
+@pytest.mark.slow
+def test_a_service_at_its_limit_of_memory_goes_on_and_has_all_that_it_acknowledged(start_service):
+    """S10."""
+    service = start_service()
+    files = [part(draw(i) + bytes(6 * 2**20)) for i in range(5)]
+    acknowledged, statuses = set(), set()
+    with service.client() as client, _limited_memory(service, more=2**22):
+        for name in map(str, range(5)):
+            with contextlib.suppress(httpx.TransportError):
+                answer = client.post("/enroll", data={"identity": name}, files=files)
+                acknowledged |= {name} if answer.is_success else set()
+                statuses.add(answer.status_code)
+    with service.client() as client:
+        assert client.post("/enroll", data={"identity": "last"}, files=files).status_code == 201
+
+    service.kill9()
+
+    assert len(acknowledged) < 5
+    assert statuses <= {201, 500, 503}
+    with start_service().client() as client:
+        items = client.get("/galleries/default/identities").json()["items"]
+        assert {item["identity"] for item in items} >= {"last"} | acknowledged
+
+
+@pytest.mark.parametrize("options", ["size=64k", "size=1m,ro"], ids=["full", "read-only"])
+def test_uploads_need_no_temporary_folder(start_service, tmp_path, monkeypatch, options):
+    """S11."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    service = start_service()
+    with _small_disk(folder, options), service.client() as client:
+        with contextlib.suppress(OSError):
+            (folder / "filler").write_bytes(bytes(2**20))
+
+        large = [part(draw(i) + bytes(6 * 2**20)) for i in range(4)]
+        sent = client.post("/enroll", data={"identity": "id-1"}, files=large)
+        in_json = {"files": [as_json(draw(i) + bytes(4 * 2**20)) for i in range(4)]}
+        found = client.post("/identify", json=in_json)
+
+        assert sent.status_code == 201, sent.text
+        assert [r["identity"] for r in found.json()["results"]] == ["id-1"] * 4
+        named = [(f"c{c}/{i}.png", draw(c, i)) for c in range(3) for i in range(2)]
+        report = client.post("/evaluate", files=[("files", each) for each in named])
+        assert_refused(report, 503, "overloaded", "room")
+        assert {path.name for path in folder.iterdir()} <= {"filler"}
+    assert '"defect"' not in service.log.read_text()
+
+
 def test_a_refused_bundle_is_told_and_the_others_are_served(start_service, tmp_path):
     make_bundle(tmp_path / "bundles", "good", dimension=32)
     (make_bundle(tmp_path / "bundles", "bad") / "card.md").write_text("changed")
@@ -249,6 +302,30 @@ def test_without_a_good_bundle_the_service_lives_and_is_not_ready(tmp_path):
         assert httpx.post(f"{service.url}/embed", files=[part(draw(1))]).status_code == 404
     finally:
         service.stop()
+
+
+@contextlib.contextmanager
+def _limited_memory(service, more):
+    """Let a service have only so many more bytes of address space than it has."""
+    pid = service.process.pid
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    before, most = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize() + more, most))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_AS, (before, most))
+
+
+@contextlib.contextmanager
+def _small_disk(folder, options):
+    words = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def _until(condition, timeout=20):

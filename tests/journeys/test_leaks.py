@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.calls import EVERY
-from tests.drawings import draw
-from tests.refusals import CANARY, decoders_of
+from tests.drawings import draw, part
+from tests.refusals import CANARY, decoders_of, processes
 from tests.services import Service
 
 KEY = f"{CANARY}-key-0123456789abcdef"
@@ -135,6 +135,27 @@ def _assert_untold(
         for telltale in TELLTALES:
             assert telltale not in text, (where, text[max(0, text.find(telltale) - 200) :][:400])
     assert ('"defect"' in log) == defect
+
+
+def test_no_secret_is_told_by_arguments_pages_or_the_log(start_service, start_server) -> None:
+    """X16."""
+    server = start_server()
+    server.command(f"ACL SETUSER kindred on >{CANARY} ~* &* +@all")
+    url = server.url.replace("unix://", f"unix://kindred:{CANARY}@")
+    service = start_service(redis_url=url, api_keys=KEY, log_level="debug")
+
+    assert service.process is not None
+    words = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes(service.process.pid)]
+    with service.client(headers={"X-API-Key": KEY}) as client:
+        client.post("/enroll", data={"identity": "a"}, files=[part(draw(1))]).raise_for_status()
+        server.kill9()
+        answers = [client.post("/galleries", json={"name": "new"})]
+        answers += [client.get(path) for path in ("/health/ready", "/openapi.json", "/docs", "/")]
+
+    assert len(words) > 1
+    assert CANARY.encode() not in b"".join(words)
+    assert answers[0].status_code == 503
+    _assert_untold(service, answers)
 
 
 def test_no_process_of_the_service_leaves_a_core_or_lets_its_memory_be_read(service) -> None:

@@ -88,21 +88,32 @@ def test_in_an_open_loop_none_fails_and_the_always_answered_are_answered(on_one_
 
 
 @pytest.fixture
-def full(on_one_core, tmp_path, monkeypatch):
-    """A service all of whose places are taken, for some seconds."""
-    slow = tmp_path / "slow"
-    slow.mkdir()
-    (slow / "sitecustomize.py").write_text(SLOW)
-    monkeypatch.setenv("PYTHONPATH", str(slow))
-    service = on_one_core(max_wait=0.001, decoders=2, decode_seconds=30)
+def slow(on_one_core, tmp_path, monkeypatch):
+    """A service that takes seconds to decode what is called slow."""
+    planted = tmp_path / "slow"
+    planted.mkdir()
+    (planted / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(planted))
+    return on_one_core(max_wait=0.001, decoders=2, decode_seconds=30)
+
+
+def taken(service, samples=1):
+    """Take all places of a service, for some seconds, each with so many samples."""
     links = []
     for _ in range(PLACES):
         link = http.client.HTTPConnection(urlsplit(service.url).netloc, timeout=LATE)
-        link.request("POST", "/embed", *_multipart(b"slow"))
+        link.request("POST", "/embed", *_multipart(*[b"slow"] * samples))
         links.append(link)
     until(lambda: metric(service, "kindred_admission_requests") == PLACES)
+    return links
+
+
+@pytest.fixture
+def full(slow):
+    """A service all of whose places are taken, for some seconds."""
+    links = taken(slow)
     time.sleep(2 * STANDING)  # or the next would be taken for the rest of a burst
-    yield service, links
+    yield slow, links
     for link in links:
         link.close()
 
@@ -128,8 +139,8 @@ if "service.embedding.decoder" in sys.argv or "service.embedding.decoder" in sys
 """
 
 
-def _multipart(content):
-    request = httpx.Request("POST", "http://x", files=[part(content)])
+def _multipart(*contents):
+    request = httpx.Request("POST", "http://x", files=[part(content) for content in contents])
     return request.read(), {"Content-Type": request.headers["content-type"]}
 
 
@@ -161,6 +172,19 @@ def test_a_short_request_is_refused_on_a_connection_that_goes_on(full):
             assert client.get("/galleries").status_code == 200
         for path in ALWAYS:
             assert client.get(path).status_code == 200
+
+
+def test_while_hundreds_of_slow_samples_wait_it_is_told_that_the_process_lives(slow):
+    """S5."""
+    links = taken(slow, samples=13)  # over 200 in all
+
+    with slow.client() as client:
+        for _ in range(20):
+            assert client.get("/health/live").status_code == 200
+
+    assert metric(slow, "kindred_admission_requests") == PLACES
+    for link in links:
+        link.close()
 
 
 def test_work_of_clients_who_left_is_dropped_and_makes_room(full):

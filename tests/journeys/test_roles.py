@@ -1,11 +1,13 @@
 """What each role may do, on every route there is, and what it is told."""
 
+import random
 import socket
 import time
 
 import httpx
 import pytest
 import yaml
+from scipy.stats import mannwhitneyu
 
 from service.callers.keys import Role
 from service.edge.access import OF_ALL_GALLERIES, OPEN_PATHS, ROLES, SAFE_METHODS
@@ -251,6 +253,72 @@ def test_who_sees_decisions_only_sends_samples(ask, path):
 
     assert_refused(ask("acme-decide").post(path, json=body), 403, "forbidden", "embeddings")
     assert ask("acme-read").post(path, json=body).status_code == 200
+
+
+OF_A_PERSON = sorted(
+    name for name, request in OF_A_GALLERY.items() if "/somebody" in request("g")[1]
+)
+
+
+@pytest.mark.parametrize("operation", OF_A_PERSON)
+def test_who_sees_decisions_only_is_refused_the_same_whether_there_is_such_a_person(
+    ask, operation
+):
+    """X4."""
+    method, path, more = OF_A_GALLERY[operation]("acme-staff")
+
+    enrolled = send(ask("acme-decide"), (method, path, more))
+    unseen = send(ask("acme-decide"), (method, path.replace("/somebody", "/nobody"), more))
+
+    assert_refused(enrolled, 403, "forbidden")
+    assert told(enrolled) == told(unseen)
+
+
+def test_to_who_sees_decisions_only_the_enrolled_and_the_unseen_differ_in_the_decision_only(ask):
+    """X4."""
+
+    def identify(sample):
+        body = {"gallery": "acme-staff", "files": [as_json(sample)]}
+        answer = ask("acme-decide").post("/identify", json=body)
+        [result] = answer.json()["results"]
+        return answer.status_code, set(answer.headers), set(answer.json()), result
+
+    *of_enrolled, enrolled = identify(draw(100, 5))
+    *of_unseen, unseen = identify(draw(STRANGER))
+
+    assert of_enrolled == of_unseen
+    assert set(enrolled) == set(unseen)
+    differing = {name for name in enrolled if enrolled[name] != unseen[name]}
+    assert differing == {"outcome", "band", "identity", "reason"}
+
+
+@pytest.mark.slow
+def test_how_long_a_decision_takes_does_not_tell_whether_somebody_is_enrolled(
+    start_service, tmp_path
+):
+    """X4."""
+    keys = write(tmp_path / "keys.toml", entry("root", "administer"), entry("asks", "decide"))
+    service = start_service(keys_file=keys, probes_per_identity=0)
+    with service.client(headers=bearing("root")) as root:
+        for gallery, first in (("with", 0), ("less", 10)):
+            assert root.post("/galleries", json={"name": gallery}).status_code == 201
+            for i in range(first, first + 10):
+                fields = {"gallery": gallery, "identity": f"id-{i:02}"}
+                assert root.post("/enroll", data=fields, files=[part(draw(i))]).status_code == 201
+    order = ["with", "less"] * 500
+    random.Random(0).shuffle(order)
+
+    took, outcomes = {"with": [], "less": []}, set()
+    with service.client(headers=bearing("asks")) as client:
+        for gallery in ["with", "less"] * 50 + order:
+            body = {"gallery": gallery, "files": [as_json(draw(3, 1))]}
+            begun = time.perf_counter()
+            answer = client.post("/identify", json=body)
+            took[gallery].append(time.perf_counter() - begun)
+            outcomes.add((gallery, answer.json()["results"][0]["outcome"]))
+
+    assert outcomes == {("with", "match"), ("less", "unknown")}
+    assert mannwhitneyu(took["with"][50:], took["less"][50:]).pvalue > 0.001
 
 
 def test_openapi_tells_that_figures_may_be_missing_and_which_bands_there_are(ask):

@@ -115,6 +115,7 @@ def test_the_service_needs_no_more_than_the_documented_user_may(
     "command", ["FLUSHALL", "KEYS *", "CONFIG SET appendonly no", "GET other"]
 )
 def test_the_documented_user_may_nothing_else(command, start_server):
+    """X17."""
     server = start_server()
     let_in(server, documented_rules())
 

@@ -6,28 +6,32 @@
 import argparse
 import random
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.bundles import make_bundle
-from tests.calls import told
+from tests.calls import MAKING_A_GALLERY, OF_A_GALLERY, told
 from tests.drawings import as_json, draw
 from tests.keys import bearing, entry, write
 from tests.services import Service
 
 TENANTS = ("acme", "other")
 NAMES = [f"person{i}" for i in range(4)]
+STRANGERS = [as_json(draw(100 + i)) for i in range(40)]
+NO_DECISION = "0" * 24
 SAME_REQUEST = {"X-Request-Id": "same"}
 
 
 class Tenant:
     """Calls with its own key, at random and partly in nonsense, on galleries of both."""
 
-    def __init__(self, service, name, rng):
+    def __init__(self, service, name, rng, decided):
         self.client = service.client(headers=bearing(name) | SAME_REQUEST)
         self.name = name
         self.rng = rng
+        self.decided = decided
         self.asked = 0
 
     def identity(self, owner):
@@ -35,45 +39,103 @@ class Tenant:
 
     def call(self, gallery, owner):
         """Return a request that could be of this gallery: one of any route, in any shape."""
-        rng, name = self.rng, self.identity(owner)
+        return self.rng.choice(list(self.calls(gallery, owner).values()))
+
+    def calls(self, gallery, owner):
+        """Return one request for each operation, in a shape at random."""
+        rng, name, another = self.rng, self.identity(owner), self.identity(owner)
         path = f"/galleries/{gallery}"
-        sample = as_json(draw(rng.randrange(12), rng.randrange(3)))
+        person, migration = f"{path}/identities/{name}", f"{path}/migration"
+        sample, version = str(rng.randrange(1, 9)), rng.randrange(1, 40)
+        drawing = as_json(draw(rng.randrange(12), rng.randrange(3)))
         odd = rng.random() < 0.15
-        page = {"limit": rng.choice([1, 5, "x", 0] if odd else [1, 5])}
-        body = {"gallery": gallery, "files": [sample] * rng.randrange(not odd, 3)}
+        page = {"params": {"limit": rng.choice([1, 5, "x", 0] if odd else [1, 5])}}
+        body = {"gallery": gallery, "files": [drawing] * rng.randrange(not odd, 3)}
         body |= {"top": "5"} if odd and rng.random() < 0.3 else {}
-        return rng.choice(
-            [
-                ("POST", "/identify", {"json": body | {"target_fpir": rng.choice([0.1, 0.05])}}),
-                ("POST", "/enroll", {"json": body | {"identity": name}}),
-                ("POST", "/cluster", {"json": {"gallery": gallery}}),
-                ("POST", "/enroll/bulk", {"params": {"gallery": gallery}, "content": b"{}\n"}),
-                ("GET", path, {}),
-                ("GET", f"{path}/identities", {"params": page}),
-                ("GET", f"{path}/identities/{name}", {}),
-                ("PATCH", f"{path}/identities/{name}", {"json": {"metadata": {"of": owner}}}),
-                ("DELETE", f"{path}/identities/{name}", {}),
-                ("DELETE", f"{path}/identities/{name}/samples/{rng.randrange(1, 9)}", {}),
-                ("GET", f"{path}/receipts/{rng.randrange(1, 40)}", {}),
-                ("GET", f"{path}/health", {}),
-                ("GET", f"{path}/export", {}),
-                ("GET", f"{path}/migration", {}),
-                ("POST", f"{path}/import", {"content": b"{}\n"}),
-                ("POST", "/galleries", {"json": {"name": gallery}}),
-                ("GET", "/galleries", {}),
-            ]
-        )
+        rate = {"target_fpir": rng.choice([0.1, 0.05])}
+        decision = self.decided.get(gallery, NO_DECISION)
+        onto = {"comparator": rng.choice(["tiny", "wide"])}
+        verdict = {"decision": decision, "verdict": rng.choice(["confirm", "reject"])}
+        labelled = {"identities": [name] * len(body["files"]), "apply": rng.random() < 0.5}
+        labelled |= {"comparator": "wide"} if rng.random() < 0.8 else {}  # refused, or in seconds
+        calls = {
+            "identify": ("POST", "/identify", {"json": body | rate}),
+            "enroll": ("POST", "/enroll", {"json": body | {"identity": name}}),
+            "cluster": ("POST", "/cluster", {"json": {"gallery": gallery}}),
+            "evaluate": ("POST", "/evaluate", {"json": body | labelled}),
+            "enroll_bulk": (
+                "POST",
+                "/enroll/bulk",
+                {"params": {"gallery": gallery}, "content": b"{}\n"},
+            ),
+            "get_decision": ("GET", f"/decisions/{decision}", {}),
+            "give_feedback": ("POST", "/feedback", {"json": verdict}),
+            "list_galleries": ("GET", "/galleries", {}),
+            "create_gallery": ("POST", "/galleries", {"json": {"name": gallery}}),
+            "import_gallery": ("POST", f"{path}/import", {"content": b"{}\n"}),
+            "get_gallery": ("GET", path, {}),
+            "update_gallery": ("PATCH", path, {"json": rate}),
+            "check_gallery": ("GET", f"{path}/health", {}),
+            "get_operating_curve": ("GET", f"{path}/operating-curve", {}),
+            "get_boundary": ("GET", f"{path}/operating-curve/boundary", page),
+            "map_gallery": ("GET", f"{path}/map", page),
+            "export_gallery": ("GET", f"{path}/export", {}),
+            "put_cohort": ("POST", f"{path}/cohort", {"json": {"files": STRANGERS}}),
+            "list_rejections": ("GET", f"{path}/rejections", {}),
+            "take_rejection_back": ("DELETE", f"{path}/rejections/{decision[:16]}", {}),
+            "list_identities": ("GET", f"{path}/identities", page),
+            "get_identity": ("GET", person, {}),
+            "update_identity": (
+                "PATCH",
+                person,
+                {"json": rng.choice([{"metadata": {"of": owner}}, {"name": another}])},
+            ),
+            "forget_identity": ("DELETE", person, {}),
+            "forget_sample": ("DELETE", f"{person}/samples/{sample}", {}),
+            "get_preview": ("GET", f"{person}/samples/{sample}/preview", {}),
+            "similar_identities": ("GET", f"{person}/similar", {}),
+            "get_receipt": ("GET", f"{path}/receipts/{version}", {}),
+            "merge_identities": (
+                "POST",
+                f"{path}/merge",
+                {"json": {"from": name, "into": another}},
+            ),
+            "split_identity": (
+                "POST",
+                f"{path}/split",
+                {"json": {"identity": name, "samples": [sample], "into": another}},
+            ),
+            "list_edits": ("GET", f"{path}/edits", {}),
+            "undo_edit": (
+                "POST",
+                f"{path}/undo",
+                {"json": rng.choice([{}, {"version": version}])},
+            ),
+            "migrate_gallery": ("POST", f"{path}/migrate", {"json": onto}),
+            "get_migration": ("GET", migration, {}),
+            "end_migration": ("DELETE", migration, {}),
+            "switch_comparator": ("POST", f"{migration}/switch", {"json": {}}),
+            "roll_back_comparator": ("POST", f"{migration}/rollback", {"json": {}}),
+            "finish_migration": ("POST", f"{migration}/finish", {}),
+        }
+        if owner == "nobody":
+            calls["delete_gallery"] = "DELETE", path, {}
+        return calls
 
     def send(self, call, **headers):
         method, path, more = call
         self.asked += 1
-        return self.client.request(method, path, headers=headers, **more)
+        answer = self.client.request(method, path, headers=headers, **more)
+        if path == "/identify" and answer.is_success:
+            self.decided[more["json"]["gallery"]] = answer.json()["decisions"][-1]
+        return answer
 
 
 def crossed(service, calls, seed):
     """Let both ask on, and return what was told to one and not to be: nothing, it is hoped."""
     rng = random.Random(seed)
-    tenants = {name: Tenant(service, name, rng) for name in TENANTS}
+    decided = {}  # the newest decision of each gallery, which both know of
+    tenants = {name: Tenant(service, name, rng, decided) for name in TENANTS}
     leaks = []
     while sum(tenant.asked for tenant in tenants.values()) < calls:
         me, them = rng.sample(TENANTS, 2)
@@ -111,7 +173,9 @@ def filled(service):
     service.start().wait_ready()
     with service.client(headers=bearing("root")) as root:
         for name in TENANTS:
-            root.post("/galleries", json={"name": f"{name}-staff"}).raise_for_status()
+            root.post(
+                "/galleries", json={"name": f"{name}-staff", "keep_samples": True}
+            ).raise_for_status()
             for i, person in enumerate(NAMES):
                 body = {"gallery": f"{name}-staff", "identity": f"{name}-{person}"}
                 root.post("/enroll", json=body | {"files": [as_json(draw(i))]}).raise_for_status()
@@ -128,8 +192,42 @@ def service(tmp_path_factory, bundles):
         service.stop()
 
 
+def test_each_operation_on_a_gallery_or_a_decision_is_among_the_calls(service):
+    tenant = Tenant(service, "acme", random.Random(0), {})
+
+    asked = set(tenant.calls("other-staff", "nobody"))
+
+    assert asked >= {*OF_A_GALLERY, *MAKING_A_GALLERY, "get_decision", "give_feedback"}
+    tenant.client.close()
+
+
 def test_no_answer_has_anything_of_the_other_tenant(service):
-    assert crossed(service, calls=450, seed=7) == []
+    assert crossed(service, calls=600, seed=7) == []
+
+
+def test_people_are_found_among_ones_own_while_the_other_enrolls_the_same(service):
+    """X3."""
+
+    def enroll_and_find(name):
+        gallery, found = f"{name}-crowd", []
+        with service.client(headers=bearing(name)) as client:
+            client.post("/galleries", json={"name": gallery}).raise_for_status()
+            for i in range(40):
+                body = {"gallery": gallery, "identity": f"{name}-{i}"}
+                body |= {"files": [as_json(draw(i))]}
+                client.post("/enroll", json=body).raise_for_status()
+                body = {"gallery": gallery, "files": [as_json(draw(i, 1)), as_json(draw(39 - i))]}
+                answer = client.post("/identify", json=body).raise_for_status().json()
+                found.append([[c["identity"] for c in r["candidates"]] for r in answer["results"]])
+        return found
+
+    with ThreadPoolExecutor() as pool:
+        both = dict(zip(TENANTS, pool.map(enroll_and_find, TENANTS), strict=True))
+
+    for name, found in both.items():
+        everybody = [f"{name}-{i}" for i in range(40)]
+        assert [newest[0] for newest, _ in found] == everybody
+        assert {each for results in found for result in results for each in result} == {*everybody}
 
 
 if __name__ == "__main__":
@@ -140,6 +238,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_bundle(root / "bundles", cohort=400, dimension=32)
+        make_bundle(root / "bundles", "wide", size=20, dimension=16, distance="l2", cohort=99)
         running = of_two_tenants(root, root / "bundles")
         try:
             found = crossed(filled(running), asked.calls, asked.seed)

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from service.__main__ import main
 from service.settings import Settings
 
 
@@ -36,8 +37,23 @@ def test_any_other_address_needs_keys_or_an_explicit_word(host):
     assert Settings(host=host, allow_keyless=True).keys() == ()
 
 
-def test_keys_are_not_shown():
-    assert "s3same" not in repr(Settings(api_keys="s3same"))
+def test_keys_and_the_password_of_the_store_are_not_shown():
+    """X16."""
+    settings = Settings(api_keys="s3same", redis_url="redis://user:s3same@host")
+
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "s3same" not in shown
+
+
+def test_a_mistake_in_the_address_of_the_store_does_not_show_its_password(monkeypatch, capsys):
+    """X16."""
+    monkeypatch.setenv("KINDRED_REDIS_URL", "radish://user:s3same@host")
+
+    assert main() == 2
+
+    told = capsys.readouterr().err
+    assert "KINDRED_REDIS_URL" in told
+    assert "s3same" not in told
 
 
 def test_a_limit_below_its_least_is_refused():

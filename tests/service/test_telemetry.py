@@ -250,6 +250,7 @@ def test_a_request_is_in_progress_until_it_ends_however_it_ends() -> None:
 
 
 def test_a_blocked_event_loop_shows_as_lag() -> None:
+    """S12."""
     seen = telemetry()
 
     async def block() -> None:
