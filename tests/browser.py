@@ -1,11 +1,13 @@
 """A real browser for tests, where one is installed: it has no other network than the service."""
 
+import base64
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,12 @@ PATIENCE = 90_000  # milliseconds that a machine with other work may take for a 
 FRUGAL = ("--disable-gpu", "--disable-extensions", "--renderer-process-limit=1")
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"""
+COPY = """async ([picture, text]) => {
+    const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
+    const parts = { "image/png": new Blob([bytes], { type: "image/png" }) };
+    if (text) parts["text/plain"] = new Blob([text], { type: "text/plain" });
+    await navigator.clipboard.write([new ClipboardItem(parts)]);
+}"""
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 
 VIEWS = (
@@ -113,6 +121,26 @@ def status(page: Any, word: str) -> str:
     place = page.get_by_role("status").filter(has_text=re.compile(starts))
     place.wait_for()
     return re.sub(r"\s+", " ", place.inner_text()).strip()
+
+
+def drop(page: Any, onto: Any, *paths: Path) -> None:
+    """Let files and folders fall onto something, as if dragged there from elsewhere."""
+    box = onto.bounding_box()
+    told = {
+        "x": box["x"] + box["width"] / 2,
+        "y": box["y"] + box["height"] / 2,
+        "data": {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1},
+    }
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind} | told)
+
+
+def paste(page: Any, picture: bytes, text: str = "") -> None:
+    """Copy a picture, perhaps with words beside it, and paste it by keys where the focus is."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(COPY, [base64.b64encode(picture).decode(), text])
+    page.keyboard.press("Control+V")
 
 
 def press(page: Any, name: str) -> None:

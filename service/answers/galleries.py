@@ -138,7 +138,7 @@ class IdentityAnswer(BaseModel):
 
 
 class IdentitiesAnswer(BaseModel):
-    """A page of identities by name; `next` is the `after` of the next page."""
+    """A page of identities in the order they came; `next` is the `after` of the next page."""
 
     items: list[IdentityAnswer]
     next: str | None

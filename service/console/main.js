@@ -158,7 +158,8 @@ onUpdate(() => {
 addEventListener("hashchange", moveFocus);
 addEventListener("hashchange", refresh); // others make galleries too
 addEventListener("paste", (event) => {
-  if (/^(INPUT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const words = event.clipboardData?.types.includes("text/plain");
+  if (words && event.target.matches?.("textarea, input:not([type=file])")) return; // they are for the field
   if (VIEWS[app.view].paste?.(event)) event.preventDefault();
 });
 for (const kind of ["dragover", "drop"]) { // a file dropped beside a box must not leave the page

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.browser import VIEWS, choose, installed, opened, press, show, status
+from tests.browser import VIEWS, choose, drop, installed, opened, paste, press, show, status
 from tests.bundles import make_bundle
 from tests.drawings import draw, part
 from tests.keys import bearing, entry, secret, write
@@ -159,6 +159,95 @@ def test_a_drawing_is_identified_and_enrolled_without_any_file(tab, drawn):
     page.get_by_label("Identity of row 1").fill("stroke")
     press(page, "Enroll 1 sample of 1 identity")
     assert status(page, "Enrolled") == "Enrolled: 1 sample added."
+
+
+def test_what_is_dropped_into_a_box_is_compared_and_beside_it_changes_nothing(tab, files):
+    page = tab.page
+    show(page, "Verify")
+    first = page.get_by_role("group", name="First sample")
+    second = page.get_by_role("group", name="Second sample")
+    left, right, other = files(left=(1, 1), right=(1, 2), other=(2, 1))
+
+    page.evaluate("addEventListener('drop', (event) => { globalThis.at = event; })")
+    drop(page, page.get_by_role("heading", level=1), left)
+    assert page.evaluate("at.defaultPrevented")  # or else the file is opened in place of the page
+    press(page, "Verify")
+    page.get_by_text("Choose a first and a second sample.").wait_for()
+    drop(page, first, left)
+    drop(page, second, right)
+    press(page, "Verify")
+    assert status(page, "Same")
+
+    drop(page, second, right, other)  # a box of one sample keeps the last
+    press(page, "Verify")
+    assert status(page, "Different")
+
+
+def test_files_and_folders_that_are_dropped_are_enrolled(tab, served, files, tmp_path):
+    page = tab.page
+    with served.client() as client:
+        assert client.post("/galleries", json={"name": "dropped"}).status_code == 201
+    for name, character in (("ada", 600), ("bea", 601)):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        (tmp_path / "people" / name / "1.png").write_bytes(draw(character, 1))
+    (tmp_path / "people" / "beside.png").write_bytes(draw(602))
+    show(page, "Enroll")
+    choose(page, "dropped")
+    box = page.get_by_role("group", name="Samples")
+
+    drop(page, box, *files(one=(603, 1), two=(603, 2), three=(603, 3)))
+    page.get_by_label("Identity of row 1").fill("cyd")
+    drop(page, box, tmp_path / "people")
+    press(page, "Enroll 5 samples of 3 identities")
+
+    assert status(page, "Enrolled") == "Enrolled: 5 samples added."
+    page.get_by_text("beside the folders of identities: beside.png").wait_for()
+    with served.client() as client:
+        listed = client.get("/galleries/dropped/identities").json()["items"]
+    counted = {each["identity"]: len(each["samples"]) for each in listed}
+    assert counted == {"ada": 1, "bea": 1, "cyd": 3}
+
+
+def test_pictures_are_pasted_into_the_box_that_is_empty_and_so_identified(tab, drawn):
+    page = tab.page
+    show(page, "Verify")
+    for take in (1, 2):
+        paste(page, draw(3, take))
+        page.get_by_role("button", name="Remove image.png").nth(take - 1).wait_for()
+    press(page, "Verify")
+    assert status(page, "Same")
+
+    show(page, "Identify")
+    choose(page, drawn)
+    paste(page, draw(3, 3))
+    page.get_by_role("button", name="Remove image.png").wait_for()
+    press(page, "Identify")
+    assert "Match c3" in status(page, "Match")
+
+
+@pytest.mark.parametrize(
+    ("field", "words"), [("Samples", ""), ("Samples", "5"), ("Strangers", "")]
+)
+def test_a_picture_is_taken_where_no_words_are_pasted_into_a_field(tab, field, words):
+    page = tab.page
+    show(page, "Identify")
+    page.get_by_label(field).first.focus()
+
+    paste(page, draw(1), words)
+
+    page.get_by_role("button", name="Remove image.png").wait_for()
+
+
+def test_words_that_are_pasted_into_a_field_bring_no_picture(tab):
+    page = tab.page
+    show(page, "Identify")
+    field = page.get_by_label("Strangers")
+    field.focus()
+
+    paste(page, draw(1), "5")
+
+    page.wait_for_function("(field) => field.value === '5'", arg=field.element_handle())
+    assert page.get_by_role("button", name="Remove image.png").count() == 0
 
 
 def test_the_slider_shows_what_identifying_then_answers(tab, files, drawn):

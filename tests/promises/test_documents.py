@@ -1,7 +1,9 @@
 """What the documents say holds."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ from tests.promises.settings import README, split_readme, table
 from tests.services import ROOT, Service
 
 PACKAGES = ("service", "models_store", "index", "kindred")
+MAKE = ["make", "-o", f"{sys.prefix}/ready", f"SERVE={sys.prefix}"]  # it was installed already
+AS_TOLD = {
+    "serve": "/bin/python -m service",
+    "demo": "/bin/python -m kindred demo",
+    "test WORKERS=2": '/bin/pytest -q -n 2 --dist loadfile -m "not slow"',
+    "train RECIPE=ink.toml DATA=letters": "/bin/python -m training fit ink.toml --data letters",
+}
+"""What README.md says that make does, and the command that does it."""
 
 
 def test_openapi_yaml_is_the_applications_own_description():
@@ -111,6 +121,48 @@ def test_the_readmes_calls_all_succeed_as_they_stand(tmp_path):
             assert done.returncode == 0, f"{call}\n{done.stdout}\n{done.stderr}"
     finally:
         service.stop()
+
+
+def make(*words, **more):
+    environment = os.environ | {"MAKEFLAGS": ""} | more  # a make that runs the tests is another
+    return subprocess.run(
+        [*MAKE, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+def test_make_knows_every_target_that_a_document_names():
+    named = {
+        target
+        for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        for target in re.findall(r"(?:^|`)make ([a-z]+)", path.read_text(), re.MULTILINE)
+    }
+
+    unknown = {target for target in named if not make("-n", "-s", target).stdout}
+
+    assert named > {words.split()[0] for words in AS_TOLD}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("words", AS_TOLD)
+def test_make_does_what_the_readme_says(words):
+    done = make("-n", *words.split())
+
+    assert done.stdout.rstrip().endswith(AS_TOLD[words]), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_that_make_runs_finds_the_service_that_make_serves(tmp_path):
+    service = Service(tmp_path / "var", ROOT / "models_store" / "bundles")
+    service.command = [*MAKE, "serve"]
+    service.start().wait_ready()
+    try:
+        done = make("demo", KINDRED_URL=service.url)
+    finally:
+        service.stop()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("MATCH", "UNKNOWN", "SAME", "DIFFERENT", "clusters"):
+        assert said in done.stdout
 
 
 def test_nothing_names_a_folder_of_the_machine_it_was_written_on():
