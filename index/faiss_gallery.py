@@ -1,6 +1,7 @@
 """The in-process engine: FAISS finds a shortlist, float64 settles it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import faiss
 import numpy as np
@@ -31,8 +32,20 @@ FAISS_METRIC = {
 # Numbers in the probes, from which they are searched for by one matrix product. FAISS would scan
 # for each of up to a thousand probes: sixteen together then cost each three times as much.
 faiss.cvar.distance_compute_blas_threshold = 512
+FEW = 32  # probes, for which a second thread waits for more than it does, and that by spinning
 _SPARE = 8  # how many more than k are shortlisted, for float32 to misorder
 _ROUNDING = 1e-5  # relative error granted to float32 sums over a few thousand dimensions
+
+
+@contextmanager
+def threads_for(probes: int) -> Iterator[None]:
+    """Let FAISS search for few probes on one thread, for more on all that the caller may use."""
+    before = faiss.omp_get_max_threads()  # of the calling thread
+    faiss.omp_set_num_threads(1 if probes < FEW else before)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 class FaissGallery:
@@ -145,9 +158,10 @@ class FaissGallery:
         self, probes: Embeddings, start: int, stop: int, depth: int
     ) -> tuple[Embeddings, npt.NDArray[np.int64]]:
         """Return what FAISS finds among some rows, counted from `start`: both (n, depth)."""
-        found: tuple[Embeddings, npt.NDArray[np.int64]] = faiss.knn(
-            probes, self._embeddings[start:stop], depth, FAISS_METRIC[self.metric]
-        )
+        with threads_for(len(probes)):
+            found: tuple[Embeddings, npt.NDArray[np.int64]] = faiss.knn(
+                probes, self._embeddings[start:stop], depth, FAISS_METRIC[self.metric]
+            )
         return found
 
     def _nearest_outside(self, probes: Embeddings, last: Embeddings) -> Embeddings:

@@ -7,6 +7,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from index.faiss_gallery import threads_for
 from index.gallery import Embeddings
 
 SAMPLED = 32  # rows a list that centres are found by
@@ -97,7 +98,8 @@ class InvertedLists:
         """
         how = faiss.SearchParametersIVF()
         how.nprobe = looked_into
-        found: Rows = self._index.search(probes, depth, params=how)[1]
+        with threads_for(len(probes)):
+            found: Rows = self._index.search(probes, depth, params=how)[1]
         return found
 
     def lists_needed(self, probe: Embeddings, rows: Rows) -> Rows:
