@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from index import Embeddings, Identifier, Scores, distances, drift
 from models_store import Comparator, Side
@@ -15,6 +16,9 @@ WINDOW = 500
 MOST = 500  # strangers that a probe is compared with
 ENOUGH = 10  # identities of a gallery that tell what comes to it better than the bundle does
 STRETCH = 25  # probes that come after one another, and may be of one person, place or hour
+
+Nearest = npt.NDArray[np.int64]
+"""A number for who of the enrolled is nearest to each probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,11 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """Where a probe lies in a reference of so many scores."""
+    """Where a probe lies in a reference that is worth so many independent scores."""
 
     place: float
-    reference: "_Reference"
+    whose: tuple[str, str]
+    size: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,8 @@ class Drift:
         if probes < drift.FEWEST:
             size = len(_some(comparator, "a"))
             return Shift(title, 0.0, drift.no_drift_limit(size, drift.FEWEST), probes)
-        sizes = {each.reference.whose: each.reference.size for each in placed}
-        counts = Counter(each.reference.whose for each in placed)
+        sizes = {each.whose: each.size for each in placed}
+        counts = Counter(each.whose for each in placed)
         size_of_all = drift.size_together([*sizes.values()], [counts[whose] for whose in sizes])
         where = np.array([each.place for each in placed])
         more = (_by_time(where) - 1) / probes  # variance than independent probes have
@@ -98,7 +103,7 @@ class Drift:
             scores = _best(replica.comparator, replica.state.settings.probes, probes)
             reference = self._reference(replica)
             places = drift.places(scores, reference.scores, self._chance)
-            placed += [_Placed(place, reference) for place in places.tolist()]
+            placed += [_Placed(p, reference.whose, reference.size) for p in places.tolist()]
             self._learn(replica, probes, scores, reference)
         return placed
 
@@ -130,7 +135,7 @@ class Drift:
         if first.size:
             return
         first.scores = np.concatenate([first.scores, scores])[:WINDOW]
-        first.who = [*first.who, *_nearest(replica, probes)][:WINDOW]
+        first.who = np.concatenate([first.who, _nearest(replica, probes)])[:WINDOW]
         if len(first.who) < WINDOW:
             return
         among = drift.places(first.scores, reference.scores, self._chance)
@@ -146,7 +151,7 @@ class _First:
     """Scores (n,) of the first probes of a gallery, and who is nearest to each."""
 
     scores: Scores = field(default_factory=lambda: np.empty(0))
-    who: list[int] = field(default_factory=list)
+    who: Nearest = field(default_factory=lambda: np.empty(0, np.int64))
     size: float = 0.0
     """How many independent scores they are worth, 0 before there are enough."""
 
@@ -158,7 +163,7 @@ class _First:
         among = drift.places(self.scores, self.scores, chance)
         effect = max(_by_time(among), drift.design_effect(among, self.who))
         self.size = WINDOW / (2 * effect - 1)
-        self.who.clear()
+        self.who = np.empty(0, np.int64)
 
 
 def _by_time(where: Scores) -> float:
@@ -166,13 +171,13 @@ def _by_time(where: Scores) -> float:
     return drift.design_effect(where, np.arange(len(where)) // STRETCH)
 
 
-def _nearest(replica: Replica, probes: Embeddings) -> list[int]:
+def _nearest(replica: Replica, probes: Embeddings) -> Nearest:
     """Return a number for who is nearest to each probe (n, d), of those that it is tried with."""
     enrolled = replica.index.tried()
     if not len(enrolled):
-        return [0] * len(probes)
+        return np.zeros(len(probes), np.int64)
     far = distances(probes, enrolled, replica.comparator.manifest.distance)
-    return [hash(enrolled[row].tobytes()) for row in far.argmin(axis=1)]
+    return np.array([hash(enrolled[row].tobytes()) for row in far.argmin(axis=1)])
 
 
 def _best(
