@@ -75,7 +75,8 @@ class Pairs:
 
     def fmr(self, threshold: float) -> float:
         """Return the share of impostor pairs that the threshold accepts."""
-        return 1 - int(np.searchsorted(self.impostor, threshold)) / len(self.impostor)
+        count = len(self.impostor)
+        return (count - int(np.searchsorted(self.impostor, threshold))) / count
 
     def fnmr(self, threshold: float) -> float:
         """Return the share of genuine pairs that the threshold refuses."""

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evaluation.pairs import Pairs, all_pairs
@@ -30,6 +30,7 @@ def test_pairs_in_blocks_are_the_pairs_of_the_whole(monkeypatch):
 
 
 @given(impostor=st.lists(st.integers(0, 20), min_size=11, max_size=60), tenths=st.integers(1, 9))
+@example(impostor=[0] * 42 + [1] * 18, tenths=3)  # 1 - 42/60 is more than .3
 def test_a_threshold_keeps_to_its_fmr_and_a_lower_one_does_not(impostor, tenths):
     found, fmr = pairs([1], impostor), tenths / 10
 
