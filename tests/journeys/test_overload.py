@@ -28,7 +28,7 @@ PLACES = FEWEST
 
 @pytest.fixture
 def on_one_core(start_service):
-    """Start a service that has one core, and so few places."""
+    """Start a service that has one core."""
 
     def start(**settings):
         cores = os.sched_getaffinity(0)
