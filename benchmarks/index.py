@@ -16,6 +16,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from scipy.special import expit
 from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering
 from sklearn.metrics import adjusted_rand_score
 
@@ -261,7 +262,7 @@ def clustering(sizes: Iterable[int], *, rivals: bool) -> None:
 def head(metric: Metric) -> Score:
     """A head that is undecided half-way between a typical genuine and impostor distance."""
     middle, slope = {"cosine": (0.4, 15.0), "l2": (0.85, 8.0), "l1": (7.5, 1.0)}[metric]
-    return lambda distances: 1 / (1 + np.exp(slope * (distances - middle)))
+    return lambda distances: expit(slope * (middle - distances))
 
 
 def world(rng: np.random.Generator, identities: int, samples: int) -> Embeddings:

@@ -38,7 +38,7 @@ from service.replicas.galleries import Galleries
 from service.replicas.snapshots import Snapshots
 from service.replicas.stowing import Stowage
 from service.requests.upload import UploadLimits
-from service.routes import Parts, Straight, console, created, router, templates
+from service.routes import Parts, Straight, console, router, successes
 from service.routes.wire import complete
 from service.settings import Settings, split
 from service.store.durable_redis import DurableRedis
@@ -191,8 +191,7 @@ async def _assemble(
     comparators = shelf.comparators
     default = _default(settings, comparators)
     telemetry = Telemetry(
-        routes=templates(),
-        created=created(),
+        routes=successes(),
         problems=slugs(),
         comparators=[
             ServedComparator(c.title, c.digest, c.provider, settings.device)

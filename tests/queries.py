@@ -64,7 +64,7 @@ def selectors(query: str) -> list[tuple[str, set[str]]]:
 def exposed() -> dict[str, set[str]]:
     """Return every sample name that the service shows, with its labels."""
     telemetry = Telemetry(
-        routes=["/identify"],
+        routes={"/identify": {200}},
         problems=["overloaded"],
         comparators=[ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")],
     )

@@ -1,6 +1,5 @@
 """Each route: read the input, call one use case, shape the answer."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends
@@ -20,7 +19,7 @@ from service.routes import (
 from service.routes.parts import GUARDS, Parts
 from service.routes.straight import Straight
 
-__all__ = ["Parts", "Straight", "created", "router", "templates"]
+__all__ = ["Parts", "Straight", "router", "successes"]
 
 ROOMS = (
     comparing,
@@ -40,17 +39,11 @@ for room in ROOMS:
     router.include_router(room.router)
 
 
-def templates() -> list[str]:
-    """Return the path of every route, as the route table has it."""
-    return sorted({path for path, _ in _routes()})
-
-
-def created() -> list[str]:
-    """Return the paths whose success is a 201."""
-    return sorted({path for path, status in _routes() if status == HTTPStatus.CREATED})
-
-
-def _routes() -> Iterator[tuple[str, int | None]]:
+def successes() -> dict[str, set[int]]:
+    """Return the codes that each route of the table succeeds with, by its path."""
+    found: dict[str, set[int]] = {}
     for room in ROOMS:
         for route in room.router.routes:
-            yield str(getattr(route, "path", "")), getattr(route, "status_code", None)
+            code = getattr(route, "status_code", None) or HTTPStatus.OK
+            found.setdefault(getattr(route, "path", ""), set()).add(int(code))
+    return dict(sorted(found.items()))

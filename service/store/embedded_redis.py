@@ -181,7 +181,8 @@ class EmbeddedRedis:
         if lock is None:
             raise DataDirInUse(f"a server is running in {self._folder}")
         self._socket.unlink(missing_ok=True)
-        self._log_begins = self._log.stat().st_size if self._log.exists() else 0
+        self._log.touch()
+        self._log_begins = self._log.stat().st_size
         settings = {
             "dir": self._folder,
             "port": 0,

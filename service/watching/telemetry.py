@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from http import HTTPStatus
 
 from service.watching.series import NONE, OTHER, Series
 
@@ -59,8 +58,8 @@ _LONG_SECONDS = (1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 _SAMPLES = (1, 2, 4, 8, 16, 32, 64, 128)
 _SCORES = tuple(i / 20 for i in range(1, 21))
 _P_VALUES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-_CODES = (*(str(status.value) for status in HTTPStatus), "499")  # 499: the client left
-_CODES_AT_START = ("200", "500")  # an error ratio needs its zero: absent is "No data"
+_DECLINED = "4xx"  # which of them it was, `problems` tells
+_FAILURES = (_DECLINED, "500", "503", "504")
 _MOST_GALLERIES = 20
 
 
@@ -96,7 +95,7 @@ class Telemetry:
     """Every series that `/metrics` shows, in a registry of its own, from the first scrape on.
 
     Labels come from the closed lists given here, and whatever else arrives is counted as
-    `_other`. Routes in `created` answer 201 where others answer 200. Only the galleries named
+    `_other`. Each of `routes` comes with the statuses of its successes. Only the galleries named
     here, at most 20, have series of their own.
     docs/metrics.md tells what each name means.
     """
@@ -104,10 +103,9 @@ class Telemetry:
     def __init__(
         self,
         *,
-        routes: Sequence[str],
+        routes: Mapping[str, Collection[int]],
         problems: Sequence[str],
         comparators: Sequence[ServedComparator],
-        created: Iterable[str] = (),
         galleries: Sequence[str] = ("default",),
         version: str = "0",
         commit: str = "unknown",
@@ -116,7 +114,8 @@ class Telemetry:
             raise ValueError(f"at most {_MOST_GALLERIES} galleries of their own: {galleries}")
         self._listed = tuple(galleries)
         series = self._series = Series()
-        by_route = {"route": (*routes, OTHER)}
+        codes = {route: (*map(str, successes), *_FAILURES) for route, successes in routes.items()}
+        codes[OTHER] = ("200", *_FAILURES)
         by_timed = {"route": (*(route for route in TIMED if route in routes), OTHER)}
         by_gallery = {"gallery": (*galleries, OTHER)}
         by_comparator = {"comparator": [served.name for served in comparators]}
@@ -125,11 +124,9 @@ class Telemetry:
         self._requests = series.counter(
             "http_requests",
             "Requests answered",
-            {**by_route, "code": _CODES_AT_START},
-            later={"code": _CODES},
+            {"route": codes, "code": set().union(*codes.values())},
+            [(route, code) for route, those in codes.items() for code in those],
         )
-        for route in created:
-            self._requests(route, "201")
         self._request_seconds = series.histogram(
             "http_request_duration_seconds", "First byte in to last byte out", by_timed
         )
@@ -282,6 +279,9 @@ class Telemetry:
         )
         self._memory_used = series.gauge("memory_used_bytes", "Memory that is taken")
         self._memory_limit = series.gauge("memory_limit_bytes", "Memory that there may be")
+        self._memory_ran_out = series.counter(
+            "memory_refusals", "Requests refused because no memory was left"
+        )
         self._ready_reasons = series.gauge(
             "ready_reasons",
             "1 where this keeps the service from being ready",
@@ -319,7 +319,8 @@ class Telemetry:
 
     def request(self, route_template: str, code: int, seconds: float, body_bytes: int) -> None:
         """Count an answered request; a path that no route took is `_other`."""
-        self._requests(route_template, str(code)).inc()
+        declined = 400 <= code < 500
+        self._requests(route_template, _DECLINED if declined else str(code)).inc()
         self._request_seconds(route_template).observe(seconds)
         self._request_bytes(route_template).observe(body_bytes)
 
@@ -487,6 +488,10 @@ class Telemetry:
         """Show what memory is taken, and what there may be; bytes."""
         self._memory_used().set(used)
         self._memory_limit().set(limit)
+
+    def memory_ran_out(self) -> None:
+        """Count a request that was refused because there was no memory left."""
+        self._memory_ran_out().inc()
 
     def ready_reasons(self, reasons: Collection[str]) -> None:
         """Show what keeps the service from being ready: nothing, where empty."""

@@ -126,7 +126,7 @@ def _send(clients: Sequence[httpx.Client], n: int, seed: int, statuses: Counter[
             except httpx.TransportError:  # a machine that stalls longer than the client waits
                 found[number]["none"] += 1
 
-    threads = [threading.Thread(target=go, args=(number,)) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(len(clients))]
     for thread in threads:
         thread.start()
     for thread in threads:

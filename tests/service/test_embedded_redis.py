@@ -254,6 +254,18 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_server_that_is_killed_before_it_said_anything_is_told_as_ended(
+    tmp_path: Path,
+) -> None:
+    embedded = EmbeddedRedis(tmp_path)
+    embedded.begin()
+    assert embedded._process
+    embedded._process.kill()
+
+    with pytest.raises(StoreDidNotStart, match=r"ended \(-9\)"):
+        await embedded.start()
+
+
 async def test_a_path_may_be_long_and_have_any_character(tmp_path: Path) -> None:
     for name in ("with space", "q?a=1#é%41", "long" * 40):
         async with EmbeddedRedis(tmp_path / name) as embedded:

@@ -13,17 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.edge.problems import slugs
-from service.routes import created, templates
+from service.edge.problems import PROBLEMS, slugs
+from service.routes import successes
 from service.watching.telemetry import GalleryState, ServedComparator, Telemetry
 
 INK = ServedComparator("ink@1", "sha256:ab", "CPUExecutionProvider", "auto")
 ANY = st.text(max_size=20)
+FAILURES = {int(kind.status) for kind in PROBLEMS.values()} | {400, 405, 431, 499, 500}
 
 
 def telemetry(galleries: tuple[str, ...] = ("default",)) -> Telemetry:
     return Telemetry(
-        routes=["/identify", "/enroll"],
+        routes={"/identify": {200}, "/enroll": {200}},
         problems=["overloaded", "not-found"],
         comparators=[INK],
         galleries=galleries,
@@ -65,18 +66,29 @@ def test_a_request_is_counted_under_its_route_and_status() -> None:
     seen = telemetry()
 
     seen.request("/identify", 200, seconds=0.25, body_bytes=2000)
-    seen.request("/identify", 404, seconds=0.5, body_bytes=0)
+    seen.request("/identify", 503, seconds=0.5, body_bytes=0)
 
     by_route = {"route": "/identify"}
     assert value(seen, "kindred_http_requests_total", code="200", **by_route) == 1
-    assert value(seen, "kindred_http_requests_total", code="404", **by_route) == 1
+    assert value(seen, "kindred_http_requests_total", code="503", **by_route) == 1
     assert value(seen, "kindred_http_request_duration_seconds_sum", **by_route) == 0.75
     assert value(seen, "kindred_http_request_duration_seconds_bucket", le="0.25", **by_route) == 1
     assert value(seen, "kindred_http_request_body_bytes_sum", **by_route) == 2000
 
 
+def test_what_a_client_did_wrong_is_counted_together_for_its_problem_tells_the_rest() -> None:
+    seen = telemetry()
+
+    for code in (400, 404, 422, 499):
+        seen.request("/identify", code, seconds=0.1, body_bytes=0)
+
+    assert value(seen, "kindred_http_requests_total", route="/identify", code="4xx") == 4
+
+
 def test_routes_that_embed_nothing_are_timed_together() -> None:
-    seen = Telemetry(routes=["/identify", "/galleries"], problems=[], comparators=[])
+    seen = Telemetry(
+        routes={"/identify": {200}, "/galleries": {200, 201}}, problems=[], comparators=[]
+    )
 
     seen.request("/galleries", 200, seconds=0.25, body_bytes=0)
 
@@ -137,31 +149,32 @@ def test_ten_thousand_galleries_scrape_like_twenty() -> None:
 
 
 def test_what_a_service_does_has_its_series_from_the_start() -> None:
-    shown = Telemetry(routes=templates(), created=created(), problems=slugs(), comparators=[])
+    shown = Telemetry(routes=successes(), problems=slugs(), comparators=[])
     before = names(shown)
 
-    for route in templates():
-        shown.request(route, 201 if route in created() else 200, seconds=0.1, body_bytes=10)
+    for route, codes in successes().items():
+        for code in (*codes, *FAILURES):
+            shown.request(route, code, seconds=0.1, body_bytes=10)
     shown.stage("check", 0.1)
     shown.ready_reasons(["whatever"])
 
     assert names(shown) == before
-    assert {"/enroll", "/galleries"} <= set(created())
+    assert successes()["/galleries"] == {200, 201}
 
 
 def test_the_largest_service_has_no_more_than_1500_series() -> None:
     """Of every real route and problem, four comparators and twenty galleries of their own."""
     galleries = [f"g{i}" for i in range(20)]
     largest = Telemetry(
-        routes=templates(),
+        routes=successes(),
         problems=slugs(),
         comparators=[ServedComparator(f"c@{i}", "sha256:ab", "CPU", "auto") for i in range(4)],
         galleries=galleries,
     )
     every_promise = dict.fromkeys([field.name for field in fields(GalleryState)][4:], 0.5)
     largest.galleries(GalleryState(name, 1, 2, 3, **every_promise) for name in galleries)
-    for route in templates():  # as clients come to be refused
-        for code in (201, 404, 422, 503):
+    for route in successes():
+        for code in (*FAILURES, 304, 507):
             largest.request(route, code, seconds=0.1, body_bytes=10)
 
     shown = [name for name in names(largest) if name and not name.startswith("#")]
