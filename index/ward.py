@@ -18,7 +18,7 @@ _Kept = npt.NDArray[np.bool_]
 _NEAR = 24  # clusters that are remembered to be near one
 _BLOCK = 512  # clusters looked at at a time
 _PAIRS = 2**24  # of clusters looked at at a time, at most
-_EXACT = 20_000  # items whose nearest are searched for among all
+_EXACT = 20_000  # items whose nearest are looked for among all at once
 _RECALL = 0.99  # beyond that, the share of the nearest that is found at least
 _TRIED = 256  # items that recall is measured with
 _FEWEST_LISTS, _MOST_LISTS = 16, 4  # looked into: of all, no more than a quarter
@@ -76,8 +76,9 @@ def ward(items: Embeddings) -> Merges:
     pairs, sized = [np.empty((0, 2), np.int64)], [np.empty((0, 2))]
     apart = [np.empty((0, items.shape[1]))]
     while len(means) > 1:
-        looking = np.flatnonzero(around.far >= around.beyond)
-        _look_around(means, sizes, around, looking)
+        for look in (_look_around, _look_closely):
+            looking = np.flatnonzero(around.far >= around.beyond)
+            look(means, sizes, around, looking)
         a, b = _mutual(around.near[:, 0], around.far)
         pairs.append(np.column_stack([stands_for[a], stands_for[b]]))
         sized.append(np.column_stack([sizes[a], sizes[b]]))
@@ -191,7 +192,33 @@ def _choose(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places)
 
 
 def _look_around(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places) -> None:
-    """Find the nearest of all clusters for these."""
+    """Find the nearest of all clusters for these: of many, each size by itself, by their means."""
+    if not len(looking) or len(means) <= _EXACT:
+        return
+    points = means.astype(np.float32)
+    alike = [(size, np.flatnonzero(sizes == size)) for size in np.unique(sizes)]
+    groups = [(size, them, points[them]) for size, them in alike]
+    rounding = _ROUNDING * float(np.einsum("ij,ij->i", means, means).max())
+    some = min(_NEAR + 1, len(means) - 1)
+    for start in range(0, len(looking), _BLOCK):
+        rows = looking[start : start + _BLOCK]
+        high, found = np.full((len(rows), some), np.inf), np.repeat(rows[:, None], some, axis=1)
+        for size, them, theirs in groups:
+            squares, near = faiss.knn(points[rows], theirs, min(some + 1, len(them)))
+            high = np.hstack([high, squares / (1 / sizes[rows, None] + 1 / size)])
+            found = np.hstack([found, them[near]])
+            high[found == rows[:, None]] = np.inf
+            first = np.argpartition(high, some - 1, axis=1)[:, :some]
+            high, found = (np.take_along_axis(each, first, axis=1) for each in (high, found))
+        last = high.max(axis=1)
+        around.beyond[rows] = last - rounding * sizes[rows] if some > _NEAR else np.inf
+        around.near[rows] = rows[:, None]
+        around.near[rows, :some] = found
+        _choose(means, sizes, around, rows)
+
+
+def _look_closely(means: _Numbers, sizes: _Numbers, around: _Around, looking: _Places) -> None:
+    """Find the same to the precision of float64: of many it takes far longer."""
     squares = np.einsum("ij,ij->i", means, means)
     rounding = _ROUNDING**2 * float(squares.max())
     some = min(_NEAR + 1, len(means) - 1)
