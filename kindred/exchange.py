@@ -111,7 +111,8 @@ class Exchange(Generic[T]):
             return None
         problem = problem_in(response)
         if response.status_code in TRY_LATER and problem.retry_after is not None:
-            harmless = isinstance(problem, Overloaded) or problem.outcome == "absent"
+            turned_away = isinstance(problem, Overloaded) and problem.outcome is None
+            harmless = turned_away or problem.outcome == "absent"
             refused = problem.status == 429
             seconds = self._after(problem.retry_after)
             if (call.repeatable or harmless or refused) and seconds is not None:

@@ -1,6 +1,7 @@
 """A real browser for tests, where one is installed: it has no other network than the service."""
 
 import base64
+import importlib.util
 import os
 import re
 import shutil
@@ -22,6 +23,11 @@ COPY = """async ([picture, text]) => {
     const parts = { "image/png": new Blob([bytes], { type: "image/png" }) };
     if (text) parts["text/plain"] = new Blob([text], { type: "text/plain" });
     await navigator.clipboard.write([new ClipboardItem(parts)]);
+}"""
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+CHECK = """async (rules) => {
+    const { violations } = await axe.run(document, { runOnly: rules });
+    return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`));
 }"""
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 
@@ -100,6 +106,21 @@ def _listen(tab: Tab, origin: str) -> None:
     tab.page.on("console", said)
     tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
     tab.page.on("request", asked)
+
+
+def bring_axe(page: Any) -> None:
+    """Open a page again with axe-core in it, or skip the test with the reason."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("needs the extra `browser`: axe-playwright-python")
+    page.context.add_init_script(path=Path(found.origin).parent / "axe.min.js")
+    page.reload()
+
+
+def violations(page: Any) -> list[str]:
+    """Return what keeps some people from using the page as it is now, by WCAG 2.2 AA."""
+    found: list[str] = page.evaluate(CHECK, RULES)
+    return found
 
 
 def show(page: Any, view: str) -> None:

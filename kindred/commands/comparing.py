@@ -108,14 +108,16 @@ def _by_name(
 
 
 def _decision(result: Result) -> str:
-    word = coloured(result.outcome, SHADES[result.outcome])
+    words = [coloured(result.outcome, SHADES[result.outcome])]
     if result.identity is not None:
-        word = f"{word}  {result.identity}"
+        words.append(result.identity)
     elif result.candidates:
-        word = f"{word}  (nearest is {result.candidates[0].identity})"
-    if result.score is None or result.threshold is None:
-        return word
-    return f"{word}  score {result.score:.3f}, needs {result.threshold:.3f}"
+        words.append(f"(nearest is {result.candidates[0].identity})")
+    if result.score is not None and result.threshold is not None:
+        words.append(f"score {result.score:.3f}, needs {result.threshold:.3f}")
+    if result.outcome != "match":
+        words.append(result.reason.replace("-", " "))
+    return "  ".join(words)
 
 
 @dataclass(slots=True)

@@ -153,4 +153,4 @@ def _tell(file: Found, line: EnrolledLine, *, json: bool) -> None:
     if line.problem is not None:
         warn(f"kindred: {file.path}: {line.problem.slug}: {line.problem.detail}")
     for warning in line.warnings:
-        warn(f"kindred: {file.path}: {warning}")
+        warn(f"kindred: {file.path}: {warning.replace('sample 0', 'it', 1)}")  # sent by itself

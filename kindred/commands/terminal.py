@@ -17,6 +17,7 @@ from kindred.reading import write
 EVERY = 10.0  # seconds between two lines of progress
 REDRAWN = 0.1  # seconds between two states of the bar
 BAR = 30  # columns
+COLUMNS = 80  # of a terminal that does not tell
 COLOURS = {"red": 31, "green": 32, "yellow": 33}
 QUICK = 2.0  # seconds of patience of a command that somebody waits for
 
@@ -77,12 +78,17 @@ def say_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def say_fields(document: Any) -> None:
-    """Print the fields of an answer, one a line; what is a list or object in JSON."""
+    """Print the fields of an answer, one a line; what is a list or object in JSON.
+
+    A list of objects takes a line for each.
+    """
     fields = write(document)
     width = max(map(len, fields))
     for name, value in fields.items():
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        say(f"{name.ljust(width)}  {shown}")
+        many = isinstance(value, list) and any(isinstance(each, dict) for each in value)
+        for row, each in enumerate(value if many else [value]):
+            shown = each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+            say(f"{'' if row else name:{width}}  {shown}")
 
 
 @contextmanager
@@ -140,24 +146,36 @@ class _Lines:
 
 
 class _Bar(_Lines):
-    """Progress as a bar that is drawn anew in its line, which other lines take from it."""
+    """Progress as a bar that is drawn anew in its line, which other lines take from it.
 
-    drawn = False
+    It is drawn over by spaces, and never wider than the terminal: any terminal can do that.
+    """
+
+    drawn = 0  # characters
 
     @classmethod
     def wipe(cls) -> None:
         if cls.drawn:
-            cls.drawn = False
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write("\r" + " " * cls.drawn + "\r")
             sys.stderr.flush()
+            cls.drawn = 0
 
     def tell(self) -> None:
         share = min(self._done / self._total, 1) if self._total else 0
         filled = "█" * round(BAR * share)
         bar = f"[{filled.ljust(BAR)}] " if self._total else ""
-        sys.stderr.write(f"\r\x1b[K{bar}{self._state()}")
+        line = f"{bar}{self._state()}"[: _columns() - 1]
+        sys.stderr.write("\r" + line.ljust(_Bar.drawn))
         sys.stderr.flush()
-        _Bar.drawn = True
+        _Bar.drawn = max(_Bar.drawn, len(line))
 
     def end(self) -> None:
         self.wipe()
+
+
+def _columns() -> int:
+    """Return how wide the terminal is; some do not tell."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except OSError:
+        return COLUMNS

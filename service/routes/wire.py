@@ -38,7 +38,7 @@ FILE = {"type": "string", "format": "binary"}
 RAW: dict[str, Any] = {
     "image/*": {
         "schema": FILE,
-        "examples": {"drawing": {"externalValue": "kindred/drawings/greek-01/4.png"}},
+        "examples": {"drawing": {"externalValue": "console/drawings/greek-01/4.png"}},
     },
     "audio/*": {"schema": FILE},
     "text/plain": {

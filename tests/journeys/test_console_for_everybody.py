@@ -1,14 +1,21 @@
 """The console by keyboard, on a small screen, for those who hear it; and no control is dead."""
 
-import importlib.util
 import json
 import re
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from tests.browser import choose, installed, opened, press, show, status
+from tests.browser import (
+    bring_axe,
+    choose,
+    installed,
+    opened,
+    press,
+    show,
+    status,
+    violations,
+)
 from tests.controls import Walk
 from tests.services import ROOT, Service
 
@@ -17,11 +24,6 @@ pytestmark = pytest.mark.slow
 DRAWINGS = ROOT / "kindred" / "drawings"
 FULL = ("letters", "walked")  # the first of which no test changes
 CLIPBOARD = ["clipboard-write", "clipboard-read"]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-CHECK = """async (rules) => {
-    const { violations } = await axe.run(document, { runOnly: rules });
-    return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`));
-}"""
 FOCUSABLE = """() => {
     const stops = [...document.querySelectorAll(
         "a[href], button, input, select, textarea, summary, audio, [tabindex='0']",
@@ -125,19 +127,14 @@ def fill(page, view, broken):
 
 @pytest.mark.parametrize("width", [1200, 320])
 def test_every_view_is_for_everybody_and_no_wider_than_its_screen(served, broken, width):
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None:
-        pytest.skip("needs the extra `browser`: axe-playwright-python")
     with opened(f"{served.url}/console/", viewport={"width": width, "height": 700}) as tab:
         page = tab.page
-        page.context.add_init_script(path=Path(found.origin).parent / "axe.min.js")
-        page.reload()
+        bring_axe(page)
 
         def demand(where):
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-                found = page.evaluate(CHECK, RULES)
-                assert (where, scheme, found) == (where, scheme, [])
+                assert (where, scheme, violations(page)) == (where, scheme, [])
             too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert (where, too_wide) <= (where, 0)
 

@@ -7,7 +7,6 @@ import yaml
 from tests.drawings import draw, part
 from tests.promises.openapi import PATH
 from tests.refusals import CANARY, assert_refused
-from tests.services import ROOT
 from tests.sounds import encoded, voice
 
 GOOD, TEXT = draw(1), b"The man plays the flute."
@@ -146,12 +145,10 @@ def test_the_examples_of_openapi_are_answered(client, gallery, path):
     content = operation["requestBody"]["content"]
     named = {field["name"] for field in operation["parameters"] if field["in"] == "query"}
     query = {"identity": "alpha", "gallery": gallery, "comparator": "tiny"}
-    drawing = ROOT / content["image/*"]["examples"]["drawing"]["externalValue"]
+    drawing = client.get("/" + content["image/*"]["examples"]["drawing"]["externalValue"])
     words = content["text/plain"]["examples"]["words"]["value"]
 
-    answer = raw(
-        client, path, drawing.read_bytes(), **{k: v for k, v in query.items() if k in named}
-    )
+    answer = raw(client, path, drawing.content, **{k: v for k, v in query.items() if k in named})
     other = raw(client, path, words, "text/plain", **{k: query[k] for k in named & {"identity"}})
 
     assert answer.status_code in (200, 201), answer.text

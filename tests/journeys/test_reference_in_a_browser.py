@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.browser import installed, opened
+from tests.browser import bring_axe, installed, opened, violations
 from tests.services import ROOT, Service
 
 pytestmark = pytest.mark.slow
@@ -56,4 +56,31 @@ def test_who_tries_a_call_chooses_files_and_presses_execute_and_no_more(
         assert answer.locator(".response-col_status").inner_text().split()[0] == str(status), (
             answer.inner_text()
         )
+        tab.demand_quiet()
+
+
+@pytest.mark.parametrize("width", [1200, 320])
+def test_who_reads_the_calls_by_ear_or_by_keys_can_try_them_and_none_is_wider_than_its_screen(
+    served, width
+):
+    with opened(f"{served.url}/docs", viewport={"width": width, "height": 700}) as tab:
+        page = tab.page
+        refused = []
+        page.on("response", lambda answer: answer.status < 400 or refused.append(answer.url))
+        bring_axe(page)
+        page.locator(".opblock").first.wait_for()
+        assert violations(page) == []
+
+        for call in ("identify", "create_gallery", "get_gallery"):
+            operation = page.locator(f"#operations-default-{call}")
+            operation.get_by_role("button").first.click()
+            operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_role("textbox", name="gallery").fill("default")
+        operation.get_by_role("button", name="Execute").click()
+        operation.locator(".live-responses-table .response").first.wait_for()
+        page.wait_for_load_state("networkidle")
+
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert refused == []
         tab.demand_quiet()

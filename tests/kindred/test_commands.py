@@ -69,6 +69,7 @@ def test_identify_says_whether_all_are_known_by_its_status(kindred, files):
     assert [match.status, unknown.status, broken.status, alone.status] == [0, 1, 2, 2]
     assert re.search(r"1-1\.png: match  one  score", match.out)
     assert re.search(r"9-1\.png: (unknown|possible)  \(nearest is", unknown.out)
+    assert re.search(r"  (below threshold|likelier than unknown)\n", unknown.out)
     assert len(broken.out.splitlines()) == 2
     assert "bad.png: undecodable-input: " in broken.err
     assert "bad.png: undecodable-input: " in alone.err
@@ -132,6 +133,22 @@ def test_galleries_are_made_listed_shown_carried_and_deleted(kindred, tmp_path):
     assert "not-found" in again.err
 
 
+def test_an_answer_that_names_nobody_says_why(kindred, running_service, files):
+    kindred("galleries", "create", "reasons")
+    ask = ("identify", files / "1-1.png", "--gallery", "reasons")
+    empty = kindred(*ask)
+    with Client(running_service.url) as client:
+        client.enroll("one", files / "1-2.png", gallery="reasons")
+        told = client.identify(files / "1-1.png", gallery="reasons")
+        client.give_feedback(told.decisions[0], "reject", identity="one")
+    rejected = kindred(*ask)
+    kindred("galleries", "rm", "reasons")
+
+    assert empty.out.endswith(": unknown  empty gallery\n")
+    assert rejected.out.endswith("  rejected before\n")
+    assert (empty.status, rejected.status) == (1, 1)
+
+
 def test_comparators_are_listed_and_shown(kindred):
     table = kindred("comparators", "ls")
     shown = kindred("comparators", "show", "tiny", "--json")
@@ -145,6 +162,9 @@ def test_comparators_are_listed_and_shown(kindred):
     ]
     assert any(line.startswith("tiny@1 ") for line in table.out.splitlines())
     assert shown.objects[0]["dimension"] == 32
+    points = shown.objects[0]["operating_points"]
+    lines = kindred("comparators", "show", "tiny").out.splitlines()
+    assert sum('{"fmr": ' in line for line in lines) == len(points) > 1
     assert kindred("comparators", "show", "none").status == 2
 
 

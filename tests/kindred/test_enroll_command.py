@@ -104,6 +104,18 @@ def test_a_file_that_cannot_be_used_is_told_and_the_others_are_kept(
     assert kept(running_service, gallery) == {"c000": 2, "c001": 2}
 
 
+def test_a_file_that_seems_to_be_somebody_elses_is_told_by_its_name(kindred, tmp_path):
+    folder = make_folder(tmp_path / "letters", identities=2, takes=1)
+    kindred(folder)
+    stray = folder / "c000" / "stray.png"
+    stray.write_bytes(draw(100, 7))
+
+    done = kindred(folder)
+
+    assert done.status == 0
+    assert re.fullmatch(rf"kindred: {stray}: it (is|would be) [a-z ]+\n", done.err)
+
+
 def test_a_run_that_was_killed_goes_on_and_sends_nothing_twice_that_it_knows(
     kindred, running_service, gallery, tmp_path, state
 ):

@@ -61,6 +61,7 @@ def test_a_retry_after_may_be_a_date():
     [
         ("store-unavailable", {"outcome": "unknown"}, StoreUnavailable),
         ("not-durable", {"outcome": "unknown"}, NotDurable),
+        ("overloaded", {"outcome": "unknown"}, Overloaded),
         ("store-unavailable", {}, StoreUnavailable),
     ],
 )

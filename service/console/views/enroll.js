@@ -171,7 +171,7 @@ export const view = () => {
       <button type="button" @click=${takeDrawings}>Begin with 20 sample drawings</button></div>` : nothing}
     ${groups.length ? table("To enroll", ["Identity", "Samples", "What became of them", ""], rows(), "stack") : nothing}
     <details class="field"><summary>Metadata</summary>
-      <label class="field">A JSON object, given to each identity; empty: none
+      <label class="field">A JSON object, given to each of them; empty: none
         <textarea rows="2" spellcheck="false" .value=${entry.metadata}
           @input=${(event) => { entry.metadata = event.target.value; update(); }}></textarea></label>
     </details>

@@ -28,7 +28,7 @@ const made = {
 onEdit(() => reload());
 
 export function enter() {
-  if (list.of !== app.gallery) reload();
+  if (!list.busy || list.of !== app.gallery) reload(); // other views change it too
   readHistory();
 }
 

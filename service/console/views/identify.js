@@ -70,17 +70,13 @@ export const view = () => html`
   <div role="status" class="results">${found.answer ? results(found.answer) : nothing}</div>
   ${asCode(found.call)}`;
 
-const results = (answer) => html`
-  ${answer.results.map((result) => card(answer, result, found.sent[result.index]))}
-  ${answer.failures.map((failure) => html`<article class="card">
-    <div class="told"><p class="outcome">Not read</p>
+const results = (answer) => html`${answer.results.map((result) => card(answer, result, found.sent[result.index]))}
+  ${answer.failures.map((failure) => html`<article class="card"><div class="told"><p class="outcome">Not read</p>
       <p>${found.sent[failure.index].name}: ${explained(failure.problem)}</p></div>
     <div class="probe">${picture(found.sent[failure.index])}</div>
   </article>`)}`;
 
-const card = (answer, result, item) => html`<article class="card ${result.outcome}">
-  <div class="told">
-    <p class="outcome">${OUTCOMES[result.outcome]}${result.identity ? html` <b>${result.identity}</b>` : nothing}</p>
+const card = (answer, result, item) => html`<article class="card ${result.outcome}"><div class="told"><p class="outcome">${OUTCOMES[result.outcome]}${result.identity ? html` <b>${result.identity}</b>` : nothing}</p>
     <p>${why(result)}</p>
     ${result.score === null && result.reason !== "empty-gallery"
       ? html`<p>This key is told decisions only: ${BANDS[result.band]}.</p>`

@@ -64,9 +64,7 @@ export const view = () => {
     ${asCode(found.call)}`;
 };
 
-const card = (answer) => html`<article class="card ${answer.match ? "match" : "unknown"}">
-  <div class="told">
-    <p class="outcome">${answer.match ? "Same" : "Different"}</p>
+const card = (answer) => html`<article class="card ${answer.match ? "match" : "unknown"}"><div class="told"><p class="outcome">${answer.match ? "Same" : "Different"}</p>
     ${answer.score === null
       ? html`<p>This key is told decisions only: ${BANDS[answer.band]}.</p>`
       : html`<p>They score <b>${score(answer.score)}</b>; the same needs <b>${score(answer.threshold)}</b>.</p>${scale(answer)}`}
