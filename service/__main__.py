@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from models_store.confinement import end_with, leave_no_core
 from service.begun import Begun
 from service.callers.keys import KeysBroken
+from service.doubts import InDoubt, tell_doubts
 from service.floors import TooOld, check_floors
 from service.processes import Member, listen, run_processes
 from service.settings import Settings
@@ -31,6 +32,7 @@ def main() -> int:
     leave_no_core(debuggers=settings.allow_debuggers)
     try:
         check_floors()
+        tell_doubts(settings.doubts(), strict=settings.strict)
         member = Member.read(sys.argv[1:])
         if member is not None:
             end_with(member.parent)
@@ -46,7 +48,7 @@ def main() -> int:
 
             gc.enable()
             uvloop.run(serve(settings, member, listeners, begun))
-    except (DataDirInUse, KeysBroken, StoreDidNotStart, TooOld, OSError) as error:
+    except (DataDirInUse, InDoubt, KeysBroken, StoreDidNotStart, TooOld, OSError) as error:
         sys.stderr.write(f"kindred: {error}\n")
         return 3
     return 0

@@ -2,10 +2,12 @@
 
 import asyncio
 import importlib.metadata
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from threading import Barrier
 from typing import Any
 
 import structlog
@@ -27,6 +29,7 @@ from service.begun import Begun
 from service.callers.keys import Keyring
 from service.callers.quotas import Questions
 from service.children.evaluation_runs import EvaluationRuns
+from service.doubts import tell_doubts
 from service.edge.access import Door
 from service.edge.middleware import Edge, tell_framework_error
 from service.edge.problems import slugs
@@ -109,10 +112,13 @@ async def from_settings(settings: Settings, begun: Begun) -> AsyncIterator[FastA
         settings.keys, settings.keys_file, probes_per_identity=settings.probes_per_identity
     )
     async with AsyncExitStack() as stack:
+        asyncio.get_running_loop().set_default_executor(_threads("other"))
         snapshots = Snapshots(begun.snapshots_folder, ahead=begun.snapshots)
         shelf, url = await asyncio.gather(
             _open_shelf(settings, begun), _store_of(settings, begun, stack)
         )
+        doubts = (f"bundle {each.bundle}: {each.reason}" for each in shelf.warnings)
+        tell_doubts(doubts, strict=settings.strict)
         redis = DurableRedis(
             url,
             timeout=settings.store_timeout,
@@ -186,7 +192,7 @@ async def _assemble(
     stack: AsyncExitStack,
 ) -> Parts:
     def threads(name: str, count: int | None = None) -> Executor:
-        return stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix=name))
+        return stack.enter_context(_threads(name, count))
 
     comparators = shelf.comparators
     default = _default(settings, comparators)
@@ -313,6 +319,20 @@ async def _assemble(
     )
 
 
+def _threads(name: str, count: int | None = None) -> ThreadPoolExecutor:
+    """Return so many threads, or as many as the library has by itself, all of them started.
+
+    One that is started when memory is short may end before it begins: who starts it, here the
+    event loop, would wait for that for ever.
+    """
+    count = count or min(32, (os.cpu_count() or 1) + 4)
+    pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+    together = Barrier(count)  # or the first would do what the others are started for
+    for _ in range(count):
+        pool.submit(together.wait)
+    return pool
+
+
 def new_index(
     comparator: Comparator,
     state: GalleryState,
@@ -366,8 +386,6 @@ async def _open_shelf(settings: Settings, begun: Begun) -> Shelf:
         log.info("comparator served", comparator=comparator.title, provider=comparator.provider)
     for refusal in shelf.refusals:
         log.error("bundle refused", bundle=refusal.bundle, reason=refusal.reason)
-    for warning in shelf.warnings:
-        log.warning("bundle in doubt", bundle=warning.bundle, reason=warning.reason)
     return shelf
 
 

@@ -6,10 +6,11 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from threading import Timer
+from threading import Thread
+from time import sleep
 
 import structlog
 import uvicorn
@@ -93,9 +94,7 @@ class _Server(uvicorn.Server):
         self._begun = self._end = 0.0  # when it was told to end, and when all has to be over
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._drain, number)
+        _end_at_signal(self._timeout + 2 * CUT_OFF, self._drain)
         watching = asyncio.create_task(self._entrance.watch())
         await self._serve(sockets)
         watching.cancel()
@@ -122,25 +121,35 @@ class _Server(uvicorn.Server):
         if self._app.state.draining:
             log.warning("ending at once", signal=signal.Signals(number).name)
             os._exit(128 + number)  # a write is one script of the store: done, or not begun
-        log.info("draining", signal=signal.Signals(number).name)
+        self._app.state.draining = True
         loop = asyncio.get_running_loop()
         self._begun = loop.time()
         self._end = self._begun + self._timeout
-        self._app.state.draining = True
         self._entrance.connections.closing = True
         delay = self._delay if number == signal.SIGTERM else 0
         loop.call_later(delay, self.handle_exit, number, None)
-        _end_after(self._timeout + 2 * CUT_OFF)
+        log.info("draining", signal=signal.Signals(number).name)
 
 
-def _end_after(seconds: float) -> None:
-    """End this process then, if it is still there: a thread that computes cannot be cancelled.
+def _end_at_signal(seconds: float, drain: Callable[[int], None]) -> None:
+    """At a signal call `drain` in the event loop, and end this process so many seconds later.
 
-    What it would still do is nothing that is missed: all were answered, and snapshots are caches.
+    It may still be there then, as a thread that computes cannot be cancelled. What it would still
+    do is nothing that is missed: all were answered, and snapshots are caches. Who waits is there
+    from now on, and a byte tells it, whatever the loop is stuck in: when memory has run out, no
+    thread starts any more, and anything may fail.
     """
-    timer = Timer(seconds, os._exit, [0])
-    timer.daemon = True
-    timer.start()
+    told, tell = os.pipe()
+
+    def wait() -> None:
+        os.read(told, 1)
+        sleep(seconds)
+        os._exit(0)
+
+    Thread(target=wait, name="end", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, drain, number)
+        signal.signal(number, lambda *_: os.write(tell, b"!"))  # besides: the loop is told anyway
 
 
 def _room_for(connections: int) -> int:

@@ -4,7 +4,7 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -270,6 +270,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Seconds between two replays of known strangers and test vectors; 0: none",
     )
+    strict: bool = Field(
+        default=False,
+        description="Refuse to start where there would be a warning: others may change a bundle's "
+        "folder, Redis is asked over the network without a password, or no keys are set beyond "
+        "loopback",
+    )
     allow_debuggers: bool = Field(
         default=False,
         description="Let programs of the same user read the service's memory, as profilers do",
@@ -280,8 +286,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuses_strangers_without_keys(self) -> Self:
-        keyed = self.keys_file or self.keys()
-        if not (self.is_loopback or keyed or self.allow_keyless):
+        if self._serves_strangers() and not self.allow_keyless:
             raise ValueError(
                 f"KINDRED_HOST={self.host} is not loopback and no KINDRED_API_KEYS are set; "
                 "set keys, or KINDRED_ALLOW_KEYLESS=true to serve everybody who can connect"
@@ -327,6 +332,33 @@ class Settings(BaseSettings):
             return url
         authorities = urlencode({"ssl_ca_certs": self.redis_ca_file})
         return f"{url}{'&' if urlsplit(url).query else '?'}{authorities}"
+
+    def doubts(self) -> list[str]:
+        """Return what of these settings lets in whoever can connect."""
+        told = {
+            "KINDRED_HOST is not loopback and no keys are set: whoever can connect is served": (
+                self._serves_strangers()
+            ),
+            "KINDRED_REDIS_URL reaches Redis over the network as its default user without a "
+            "password: whoever can connect to it may read and write every gallery": (
+                self._trusts_the_network()
+            ),
+        }
+        return [doubt for doubt, there in told.items() if there]
+
+    def _serves_strangers(self) -> bool:
+        return not (self.is_loopback or self.keys_file or self.keys())
+
+    def _trusts_the_network(self) -> bool:
+        """Whether Redis is reached over the network as the user that needs no password."""
+        url = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "unix:")
+        if url.scheme == "unix":
+            return False
+        # Not `url.hostname` and so on: Sentinels are several hosts.
+        name, _, password = url.netloc.rpartition("@")[0].partition(":")
+        told = dict(parse_qsl(url.query))
+        name, password = name or told.get("username", ""), password or told.get("password", "")
+        return name in ("", "default") and not password
 
     def keys(self) -> tuple[str, ...]:
         """Return the API keys of the environment and of the file."""

@@ -197,6 +197,8 @@ class Keyring:
                 broken = str(error)
                 if broken != told:
                     log.error("keys broken: those read before hold", reason=broken)  # noqa: TRY400
+            except Exception:
+                log.exception("reading the keys failed; it is tried again")
             told = broken
             on_read(len(self), bool(broken))
             await asyncio.sleep(every)

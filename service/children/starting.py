@@ -10,7 +10,14 @@ from typing import IO
 from models_store.confinement import bare_environment
 
 _KILLED = (-signal.SIGKILL, -signal.SIGABRT)  # by the kernel, or by C++ that got no memory
-_OUT_OF_MEMORY = ("MemoryError", "allocate memory", "Memory allocation", "failed to map segment")
+_OUT_OF_MEMORY = (
+    "MemoryError",
+    "allocate memory",
+    "Memory allocation",
+    "bad_alloc",  # of C++, as ONNX Runtime has it
+    "failed to map segment",  # of what is imported when it is first used
+    "can't start new thread",  # which takes memory for its stack
+)
 
 
 async def start_confined(
@@ -49,4 +56,9 @@ async def end(child: asyncio.subprocess.Process) -> None:
 
 def out_of_memory(status: int, said: str) -> bool:
     """Whether a child seems to have ended for want of memory, by its status and last words."""
-    return status in _KILLED or any(words in said for words in _OUT_OF_MEMORY)
+    return status in _KILLED or tells_of_memory(said)
+
+
+def tells_of_memory(said: str) -> bool:
+    """Whether an error's words say that there was no memory, whoever chose them."""
+    return any(words in said for words in _OUT_OF_MEMORY)

@@ -28,6 +28,7 @@ from service.edge.problems import (
     MEDIA_TYPE,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    OUT_OF_MEMORY,
     PROBLEMS,
     DeadlineExceeded,
     Kind,
@@ -124,6 +125,10 @@ class Edge:
         kind = kind_of(error)
         if kind is INTERNAL:
             log.error("defect", id=call.id, error=type(error).__name__, exc_info=error)
+        elif kind is OUT_OF_MEMORY:
+            error.__traceback__ = error.__context__ = None  # what its frames held is free again
+            log.warning("memory ran out", id=call.id)
+            self._telemetry.memory_ran_out()
         if isinstance(error, REFUSED):
             self._telemetry.access_refused(error.reason)
         if call.status is None:

@@ -18,6 +18,7 @@ from models_store import (
 )
 from service.callers.quotas import QuotaExceeded
 from service.children.evaluation_runs import EvaluationsBusy, NotEvaluable
+from service.children.starting import tells_of_memory
 from service.edge.access import Forbidden, Unauthenticated
 from service.edge.clients import ReceiveTimeout
 from service.embedding.batching import Overloaded
@@ -114,6 +115,9 @@ HEADERS_TOO_LARGE = Kind(
 NOT_FOUND = Kind(HTTPStatus.NOT_FOUND, "not-found", "There is no such thing")
 METHOD_NOT_ALLOWED = Kind(
     HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", "The path has no such method"
+)
+OUT_OF_MEMORY = Kind(
+    HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "There was no memory left for that"
 )
 _INVALID = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-parameter", "A parameter breaks a rule")
 _STORE_DOWN = Kind(
@@ -212,6 +216,7 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
             "There is no room for another evaluation",
             wait=30,
         ),
+        MemoryError: OUT_OF_MEMORY,
         NotEvaluable: Kind(
             HTTPStatus.UNPROCESSABLE_ENTITY, "not-evaluable", "The samples make no evaluation"
         ),
@@ -241,19 +246,25 @@ PROBLEMS: Mapping[type[Exception], Kind] = MappingProxyType(
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Return the kind of problem that an error is; a defect, if no row has it."""
+    """Return the kind of problem that an error is; a defect, if no row has it.
+
+    Libraries tell in errors of their own that there was no memory.
+    """
     for cls in type(error).__mro__:
         if cls in PROBLEMS:
             return PROBLEMS[cls]
-    return INTERNAL
+    return OUT_OF_MEMORY if tells_of_memory(str(error)) else INTERNAL
 
 
 def problem_of(error: BaseException, instance: str | None = None) -> Problem:
-    """Return the problem that tells an error; of a defect it tells no more than that it is one."""
+    """Return the problem that tells an error, but not in words that a library chose."""
     kind = kind_of(error)
-    problem = kind.problem(kind.title if kind is INTERNAL else str(error) or kind.title, instance)
+    told = "" if kind in (INTERNAL, OUT_OF_MEMORY) else str(error)
+    problem = kind.problem(told or kind.title, instance)
     if isinstance(error, StoreError | DeadlineExceeded):
         problem.outcome = error.outcome
+    elif kind is OUT_OF_MEMORY:
+        problem.outcome = "unknown"  # it may have been after the write
     if isinstance(error, OriginalsMissing):
         problem.identities = error.identities
     return problem

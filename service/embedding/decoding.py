@@ -243,7 +243,7 @@ class Decoders:
             found: list[Result] = []
             try:
                 found = await seat.ask([sample for sample, _ in batch], min(SOON, self._seconds))
-            except (EOFError, OSError):
+            except (EOFError, OSError, MemoryError):
                 seat.leave()
             except BaseException:
                 seat.leave()  # or the rest of this answer would be taken for the next

@@ -128,14 +128,15 @@ class _Channel(asyncio.Protocol):
         self._most = most
         self._transport: asyncio.WriteTransport
         self._got = bytearray()
-        self._answer: asyncio.Future[memoryview]
+        self._answer: asyncio.Future[memoryview] | None = None
         self._lost = False
 
     async def ask(self, request: bytes, seconds: float) -> memoryview:
+        asked = LENGTH.pack(len(request)) + SECONDS.pack(seconds) + request
         self._answer = asyncio.get_running_loop().create_future()
         if self._lost:
             raise EOFError("the decoder has ended")
-        self._transport.write(LENGTH.pack(len(request)) + SECONDS.pack(seconds) + request)
+        self._transport.write(asked)
         return await self._answer
 
     def close(self) -> None:
@@ -153,10 +154,12 @@ class _Channel(asyncio.Protocol):
             self.close()
         elif len(self._got) >= LENGTH.size + length:
             answer, self._got = memoryview(bytes(self._got))[LENGTH.size :], bytearray()
-            if not self._answer.done():
+            if self._answer and not self._answer.done():
                 self._answer.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
-        if not self._answer.done():
-            self._answer.set_exception(EOFError("the decoder has ended"))
+        if self._answer and not self._answer.done():
+            # Where memory ran out here, the decoder had no part in that.
+            ours = error if isinstance(error, MemoryError) else None
+            self._answer.set_exception(ours or EOFError("the decoder has ended"))

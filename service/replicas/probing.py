@@ -70,7 +70,11 @@ class Probing:
         try:
             while batch := _take(self._waiting[way]):
                 probes = [entry.probes for entry in batch]
-                found = await loop.run_in_executor(self._executor, _each, index, probes, terms)
+                found: list[list[Identification] | Exception]
+                try:
+                    found = await loop.run_in_executor(self._executor, _each, index, probes, terms)
+                except Exception as error:  # noqa: BLE001 - no thread could be started for it
+                    found = [error] * len(batch)
                 for entry, one in zip(batch, found, strict=True):
                     if entry.result.done():
                         continue  # its client left during the search

@@ -1,8 +1,9 @@
 """One gallery in memory: it follows the store's log, and is all that decisions read."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain, repeat
@@ -59,6 +60,7 @@ class Replica:
     beside: Comparator | None = None  # the gallery's second one, while it has one
     level: float = field(default_factory=monotonic)
     expected: int = 0  # writes of this process that are on their way here
+    torn: bool = False  # whether a change ended midway, and so all is to be read anew
     _own: StoredCohort | None = None
     _samples: dict[int, set[int]] = field(default_factory=dict)  # identity number → sample ids
     _owners: dict[int, int] = field(default_factory=dict)  # sample id → identity number
@@ -153,12 +155,13 @@ class Replica:
 
     async def _catch_up(self, store: IdentityStore) -> None:
         async with self._turn:
-            try:
-                await self._follow(store)
-            except OutOfStep:
-                state = await store.gallery(self.name)
-                if state.settings.digest == self.comparator.digest:
-                    await self._read_all(store, state)
+            with suppress(OutOfStep):
+                if not self.torn:
+                    await self._follow(store)
+                    return
+            state = await store.gallery(self.name)
+            if state.settings.digest == self.comparator.digest:
+                await self._read_all(store, state)
 
     async def reach(self, store: IdentityStore, version: int) -> None:
         """Catch up unless `version` is applied already."""
@@ -180,7 +183,8 @@ class Replica:
     ) -> None:
         latest = max(done.versions)
         async with self._turn:
-            if self.version < latest and (reached := self._goes_on(intake, done)):
+            new = self.version < latest and not self.torn
+            if new and (reached := self._goes_on(intake, done)):
                 await self._append(intake, done)
                 self.position, self.level = reached, max(self.level, asked)
         await self.reach(store, latest)
@@ -211,20 +215,23 @@ class Replica:
         self._names.update((numbers[i], names[i]) for i in made)
         new = (row for row, added in enumerate(done.added) if added)
         rows = [row for row in new if done.ids[row] not in self._owners]
-        if rows:
-            added = [Reference(done.ids[row], names[owners[row]]) for row in rows]
-            await self._in_thread(self.index.change, [], added, intake.embeddings[rows])
-        for row in rows:
-            key, number = done.ids[row], numbers[owners[row]]
-            self._owners[key] = number
-            self._samples.setdefault(number, set()).add(key)
+        with self._whole():
+            if rows:
+                added = [Reference(done.ids[row], names[owners[row]]) for row in rows]
+                await self._in_thread(self.index.change, [], added, intake.embeddings[rows])
+            for row in rows:
+                key, number = done.ids[row], numbers[owners[row]]
+                self._owners[key] = number
+                self._samples.setdefault(number, set()).add(key)
         changed = set(numbers)
         if any(each.identity in changed for each in self._rejections):
             await self._reject()
 
-    async def freeze(self) -> Snapshot:
-        """Return the gallery as it is now."""
+    async def freeze(self) -> Snapshot | None:
+        """Return the gallery as it is now; None if it is to be read anew."""
         async with self._turn:
+            if self.torn:
+                return None
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.executor, self._frozen)
 
@@ -313,7 +320,7 @@ class Replica:
         self._samples, self._owners, self._names = fresh._samples, fresh._owners, fresh._names
         self.own_cohort = fresh.own_cohort
         self._own, self.erased, self._rejections = fresh._own, fresh.version, fresh._rejections
-        self.level = fresh.level
+        self.level, self.torn = fresh.level, False
 
     async def _replace(self, references: References, numbers: set[int]) -> None:
         """Let these identities have just these references, under the names that they have now.
@@ -336,21 +343,33 @@ class Replica:
             Reference(sample, references.names[now[sample]])
             for sample in references.samples[rows].tolist()
         ]
-        if gone or added:
-            embeddings: Array = references.embeddings[rows]
-            await self._in_thread(self.index.change, gone, added, embeddings)
-        left = set()
-        for sample in gone:
-            number = owners.pop(sample)
-            self._samples[number].discard(sample)
-            left.add(number)
-        for reference in added:
-            owners[reference.key] = now[reference.key]
-            self._samples.setdefault(now[reference.key], set()).add(reference.key)
-        names.update(references.names)
-        for number in left:
-            if not self._samples[number]:
-                del self._samples[number], names[number]
+        with self._whole():
+            if gone or added:
+                embeddings: Array = references.embeddings[rows]
+                await self._in_thread(self.index.change, gone, added, embeddings)
+            left = set()
+            for sample in gone:
+                number = owners.pop(sample)
+                self._samples[number].discard(sample)
+                left.add(number)
+            for reference in added:
+                owners[reference.key] = now[reference.key]
+                self._samples.setdefault(now[reference.key], set()).add(reference.key)
+            names.update(references.names)
+            for number in left:
+                if not self._samples[number]:
+                    del self._samples[number], names[number]
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Mark what is changed meanwhile, the index and whose its samples are, as one change.
+
+        It may end midway for want of memory, or of a thread, and what was asked of a thread may
+        even be done later.
+        """
+        self.torn = True
+        yield
+        self.torn = False
 
     async def _read_settings(self, store: IdentityStore) -> None:
         """Decide by the settings that the gallery has now, if they are of this comparator."""

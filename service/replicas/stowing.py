@@ -110,6 +110,8 @@ class Stowage:
             return
         started, rest = monotonic(), QUIET
         snapshot = await replica.freeze()
+        if snapshot is None:
+            return
         known.saved = snapshot.position  # from now on some file may hold it
         try:
             await asyncio.to_thread(self._snapshots.write, snapshot)

@@ -286,7 +286,8 @@ class Enrolling:
         self, replica: Replica, intake: Intake, done: Admitted, asked: float
     ) -> None:
         try:
-            with contextlib.suppress(StoreError, UnknownGallery):
+            # It is written: where there is no memory for it now, the index follows by the log.
+            with contextlib.suppress(StoreError, UnknownGallery, MemoryError):
                 now = self._galleries.get(intake.gallery)  # perhaps of another comparator
                 await now.take_in(self._store, intake, done, asked)
         finally:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
@@ -250,10 +251,40 @@ def test_a_service_at_its_limit_of_memory_goes_on_and_has_all_that_it_acknowledg
     service.kill9()
 
     assert len(acknowledged) < 5
-    assert statuses <= {201, 500, 503}
+    assert statuses <= {201, 503}
+    assert '"defect"' not in service.log.read_text()
     with start_service().client() as client:
         items = client.get("/galleries/default/identities").json()["items"]
         assert {item["identity"] for item in items} >= {"last"} | acknowledged
+
+
+def test_memory_that_runs_out_after_the_body_is_no_defect_and_the_next_request_is_served(
+    start_service, monkeypatch
+):
+    """S10."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # or it would end the process for want of a stack
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")  # or each thread would have 64 MiB put by
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    service = start_service()
+    signs = np.random.default_rng(0).choice([-0.25, 0.25], (64, 16))
+    rows = [{"embedding": row} for row in np.hstack([signs, 0 * signs]).tolist()]
+    asked = {"files": rows, "threshold": 0.5}
+    with service.client() as client:
+        assert client.post("/cluster", json=asked).status_code == 200  # all is imported
+        with _limited_memory(service, more=2**22):
+            refused = client.post("/cluster", json=asked)
+            assert client.post("/embed", files=[part(draw(1))]).status_code == 200
+        told = client.get("/metrics").text
+
+        detail = assert_refused(refused, 503, "overloaded", "memory")
+        assert "file" not in detail
+        assert refused.json()["outcome"] == "unknown"
+        assert "kindred_memory_refusals_total 1.0" in told
+        assert client.post("/cluster", json=asked).status_code == 200
+    lines = map(json.loads, service.log.read_text().splitlines())
+    told = [line for line in lines if refused.headers["x-request-id"] in line.values()]
+    assert [line["event"] for line in told] == ["memory ran out", "request"]
+    assert not any("exceptions" in line for line in told)
 
 
 @pytest.mark.parametrize("options", ["size=64k", "size=1m,ro"], ids=["full", "read-only"])
@@ -302,6 +333,48 @@ def test_without_a_good_bundle_the_service_lives_and_is_not_ready(tmp_path):
         assert httpx.post(f"{service.url}/embed", files=[part(draw(1))]).status_code == 404
     finally:
         service.stop()
+
+
+def test_a_strict_service_is_refused_and_says_what_is_in_doubt(tmp_path, start_server, bundles):
+    """B19, X17."""
+    port = _free_port()
+    start_server(port=port)
+    open_to_all = make_bundle(tmp_path / "bundles", "open")
+    open_to_all.chmod(0o777)
+    network, keyless = f"redis://127.0.0.1:{port}", {"host": "0.0.0.0", "allow_keyless": True}  # noqa: S104
+    doubtful = {
+        "everybody on this machine": (tmp_path / "bundles", {}),
+        "KINDRED_REDIS_URL": (bundles, {"redis_url": network}),
+        "KINDRED_HOST": (bundles, keyless),
+    }
+    for reason, (folder, settings) in doubtful.items():
+        service = Service(tmp_path / "var", folder, strict=True, **settings)
+
+        with pytest.raises(AssertionError, match=f"kindred: .*{reason}.*KINDRED_STRICT"):
+            service.start()
+
+        assert service.process.wait() == 3
+
+
+def test_what_is_in_doubt_is_told_and_served_unless_it_is_strict(tmp_path, start_service):
+    """B19."""
+    make_bundle(tmp_path / "bundles", "open").chmod(0o777)
+    service = start_service(bundles=tmp_path / "bundles")
+
+    (line,) = [line for line in service.log.read_text().splitlines() if "in doubt" in line]
+    told = json.loads(line)
+
+    assert told["level"] == "warning"
+    assert told["reason"].startswith("bundle open/1: everybody")
+
+
+def test_a_strict_service_without_doubts_starts(start_service):
+    assert httpx.get(f"{start_service(strict=True).url}/health/ready").status_code == 200
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager

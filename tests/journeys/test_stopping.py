@@ -1,10 +1,16 @@
 """SIGTERM: unready at once, served a while longer, then drained, and over in time."""
 
+import contextlib
 import http.client
 import json
+import resource
 import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -134,3 +140,56 @@ def test_no_request_fails_while_replicas_are_restarted_in_turn(tmp_path, bundles
     assert found.lost == 0
     assert found.exits == {0: 3}
     assert found.acknowledged > 20
+
+
+@pytest.mark.slow
+def test_it_ends_in_time_although_no_memory_is_left(start_service, monkeypatch):
+    """S2, S10."""
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")  # or each thread would have 64 MiB put by
+    for more in (0, 2**16, 2**18):
+        service = start_service(drain_timeout=1)
+        stopped = threading.Event()
+        clients = [threading.Thread(target=ask_on, args=(service, stopped)) for _ in range(4)]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)
+        pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + more
+        resource.prlimit(service.process.pid, resource.RLIMIT_AS, (most, most))
+        time.sleep(0.5)
+
+        service.signal(signal.SIGTERM)
+
+        assert service.wait(2 + LATE) == 0
+        stopped.set()
+        for client in clients:
+            client.join()
+
+
+def test_it_ends_in_time_although_its_event_loop_is_stuck():
+    """S2, S12."""
+    stuck = (
+        "import threading, uvloop\n"
+        "from service.serving import _end_at_signal\n"
+        "async def serve():\n"
+        "    _end_at_signal(0.5, lambda number: None)\n"
+        "    print('stuck', flush=True)\n"
+        "    threading.Event().wait()\n"
+        "uvloop.run(serve())\n"
+    )
+    words = [sys.executable, "-c", stuck]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"stuck\n"
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(LATE) == 0
+
+
+def ask_on(service, stopped):
+    """Enroll and embed until told to stop, whatever is answered."""
+    while not stopped.is_set():
+        with contextlib.suppress(httpx.TransportError), service.client() as client:
+            client.post("/embed", files=[part(draw(1) + bytes(2**21))])
+            client.post("/enroll", data={"identity": "ada"}, files=[part(draw(1))])
+            client.post("/identify", files=[part(draw(2))])

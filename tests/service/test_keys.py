@@ -161,6 +161,29 @@ def test_a_file_that_is_gone_keeps_the_keys_before(tmp_path):
     assert keys.find(secret("door")) is not None
 
 
+def test_keys_are_followed_on_where_one_reading_failed_for_want_of_memory():
+    """S10."""
+    plain = iter([("alpha",), None, ("beta",)])
+    read = asyncio.Event()
+
+    def keys_of_now():
+        if (now := next(plain, ("beta",))) is None:
+            raise MemoryError
+        return now
+
+    async def follow(keys):
+        following = asyncio.create_task(
+            keys.follow(0.01, lambda *_: read.set() if keys.find("beta") else None)
+        )
+        await asyncio.wait_for(read.wait(), 10)
+        following.cancel()
+
+    keys = Keyring(keys_of_now)
+    asyncio.run(follow(keys))
+
+    assert keys.find("alpha") is None
+
+
 def test_a_changed_file_is_followed_and_a_broken_one_told(tmp_path):
     keys = ring(tmp_path, entry("old", "decide"))
     told = []

@@ -30,6 +30,15 @@ from service.store.redis_store import RedisIdentityStore
 
 pytestmark = pytest.mark.anyio
 
+
+class NoMoreThreads(ThreadPoolExecutor):
+    """Takes work on, and says that no thread starts for it, as the library does."""
+
+    def submit(self, *work: Any, **words: Any) -> Any:
+        super().submit(*work, **words)
+        raise RuntimeError("can't start new thread")
+
+
 NAMES = ["Ada", "Bea", "Cleo", "Dot", "Eve"]
 
 
@@ -219,5 +228,33 @@ async def test_who_lost_the_store_while_following_takes_in_own_writes_once(
     await writer.catch_up(store)
 
     reader = await load(store, model, tmp_path)
+    assert writer.position == reader.position
+    assert held(writer) == held(reader)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+async def test_who_broke_off_midway_is_read_anew_and_takes_in_what_comes_next(
+    redis: DurableRedis, model: Comparator, tmp_path: Path, *, follows: bool
+) -> None:
+    """S10."""
+    store = RedisIdentityStore(redis)
+    await store.create_gallery(GallerySettings("staff", model.title, model.digest, rule="max"))
+    writer = await load(store, model, tmp_path)
+    written = []
+    for seed in (1, 2, 3):
+        intake = Intake.of([Enrollment("staff", model.digest, "Ada", [sample(seed)])])
+        written.append((intake, await store.enroll_all(intake)))
+    whole, writer.executor = writer.executor, NoMoreThreads(1)
+
+    now = writer.catch_up(store) if follows else writer.take_in(store, *written[0], monotonic())
+    with pytest.raises(RuntimeError):
+        await now
+    assert await writer.freeze() is None
+    writer.executor = whole
+    for intake, done in written:
+        await writer.take_in(store, intake, done, monotonic())
+
+    reader = await load(store, model, tmp_path)
+    assert await writer.freeze() is not None
     assert writer.position == reader.position
     assert held(writer) == held(reader)

@@ -37,6 +37,36 @@ def test_any_other_address_needs_keys_or_an_explicit_word(host):
     assert Settings(host=host, allow_keyless=True).keys() == ()
 
 
+def test_whoever_can_connect_is_in_doubt_only_where_nobody_is_asked_who_they_are():
+    """X17."""
+    assert Settings().doubts() == []
+    assert Settings(host="::", api_keys="k").doubts() == []
+    (doubt,) = Settings(host="::", allow_keyless=True).doubts()
+    assert "KINDRED_HOST" in doubt
+
+
+@pytest.mark.parametrize(
+    ("url", "doubtful"),
+    [
+        ("unix:///run/redis.sock", False),
+        ("redis://localhost:6379/0", True),
+        ("rediss://default@cache:6379", True),
+        ("redis://:secret@cache", False),
+        ("redis://cache?password=secret", False),
+        ("rediss://kindred:secret@cache:6379/0", False),
+        ("redis+sentinel://a:1,b:2/main", True),
+        ("redis+sentinel://kindred:secret@a:1,b:2/main", False),
+        ("redis+sentinel://a:1/main?sentinel_password=secret", True),
+    ],
+)
+def test_redis_over_the_network_is_in_doubt_unless_it_asks_for_a_password(url, doubtful):
+    """X17."""
+    doubts = Settings(redis_url=url).doubts()
+
+    assert len(doubts) == doubtful
+    assert "secret" not in str(doubts)
+
+
 def test_keys_and_the_password_of_the_store_are_not_shown():
     """X16."""
     settings = Settings(api_keys="s3same", redis_url="redis://user:s3same@host")
