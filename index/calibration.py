@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.gallery import Embeddings, Metric, Reference
-from index.kinship import akin, as_the_nearest, kinship
+from index.kinship import akin, as_the_nearest
 from index.leave_one_out import ENOUGH_STRANGERS
 from index.miss_rate import GenuineScores
 from index.numpy_gallery import NumpyGallery
@@ -84,7 +84,8 @@ def calibrate(
         own[samples] = simulation.genuine(able, samples, rng)
     if not simulated:
         raise ValueError(f"calibration takes at least {FEWEST} identities of two samples")
-    posterior = fit_posterior(simulated, rule, across=probes is not None)
+    highest = None if probes is not None else float(score(np.zeros(1))[0])
+    posterior = fit_posterior(simulated, rule, highest)
     return posterior, GenuineScores(rule, own)
 
 
@@ -159,6 +160,7 @@ class _Simulation:
         best = as_the_nearest(
             roster.scores(self.embeddings[cohort], names, self.rule).max(axis=1),
             None if self.groups is None else self.groups[cohort],
+            roster.highest,
         )
         trials = own = np.empty(0)
         if able[0].probes is None:
@@ -171,7 +173,7 @@ class _Simulation:
             likeness=strangers.likeness(probes, np.where(truth < 0, whose, -1)) - common,
             truth=truth,
             samples=float(samples),
-            crowd=akin(best, trials, kinship(best, trials)).crowd,
+            crowd=akin(best, trials, roster.highest)[0].crowd,
         )
 
     def genuine(self, able: list[_Identity], samples: int, rng: np.random.Generator) -> Scores:

@@ -19,7 +19,7 @@ class Jury:
     """The evidence in force at a target, by which strangers are judged who may be in it.
 
     `strangers` (M,) are best scores, in `groups` (M,) if any, of who is found in `rows`, and `own`
-    (T,) those of the gallery's own trials.
+    (T,) those of the gallery's own trials, where `highest` is the highest there can be.
     """
 
     terms: Terms
@@ -28,6 +28,7 @@ class Jury:
     strangers: Scores
     groups: npt.NDArray[np.int64] | None
     own: Scores
+    highest: float
     rows: dict[bytes, int]  # a stranger's embedding → its row
 
     @classmethod
@@ -41,6 +42,7 @@ class Jury:
             strangers.values.copy(),
             grounds.groups,
             own.strangers.copy(),
+            grounds.roster.highest,
             {each.tobytes(): row for row, each in enumerate(grounds.searches.strangers)},
         )
 
@@ -58,7 +60,7 @@ class Jury:
         if (row := self.rows.get(stranger.tobytes())) is not None:
             strangers = np.delete(strangers, row)
             groups = None if groups is None else np.delete(groups, row)
-        cohort, _, _ = judging(strangers, groups, self.own, self.source)
+        cohort, _, _ = judging(strangers, groups, self.own, self.source, self.highest)
         try:
             threshold = cohort.threshold(self.target_fpir)
         except TargetUnresolvable:

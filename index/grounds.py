@@ -131,7 +131,9 @@ class Grounds:
     def cohort(self, rule: Rule) -> tuple[Cohort, int, float]:
         """Return what thresholds rest on, how many own trials are in it, and their kinship."""
         strangers, own = self.searches.by(rule)
-        return judging(strangers.values, self.groups, own.strangers, self.source)
+        return judging(
+            strangers.values, self.groups, own.strangers, self.source, self.roster.highest
+        )
 
     def terms(self, rule: Rule, target_fpir: float | None, threshold: float | None) -> Terms:
         """Return what decides at a target or else a threshold, the same until something changes.

@@ -37,9 +37,10 @@ _PARAMETERS = (
     "by_likeness",
     "by_crowd",
     "by_spread",
-    "above_even",
+    "bend",
 )
-_LIKE_WITH_LIKE = len(_PARAMETERS) - 1  # the last is fitted where two encoders are compared
+_BEND = len(_PARAMETERS) - 1
+_NEAREST = 0.03  # log odds below the highest: nobody's own samples are reliably nearer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ class PosteriorModel:
     """A choice between nobody and, if somebody, every identity (a nested logit: McFadden, 1978).
 
     In a gallery with m samples an identity on average, an identity of score S weighs
-    exp(x), x = (slope + slope_by_samples · log m) · logit S, against the others; across two
-    encoders above_even · log(1 + odds S) more, which counts beyond even odds. Somebody weighs
+    exp(x), x = (slope + slope_by_samples · log m) · logit S + bend · b(S), against the others.
+    Where samples of one encoder are compared, b(S) = -log(highest - logit S), of which `highest`
+    is the log odds of no distance: so logarithms of likelihood ratios run where squared distances
+    of mates and of others are distributed as Gamma of unlike shapes. Across two encoders, where
+    no distance is no bound (`highest` is None), b(S) = log(1 + odds S). Somebody weighs
     (Σ exp x) ^ nesting against nobody's exp(unknown + by_samples · log m + by_likeness · likeness
     + by_crowd · mean + by_spread · variance), where mean and variance are those of the log odds
     that strangers reach in this gallery at best: they tell how crowded it is, whatever its size.
@@ -67,7 +71,8 @@ class PosteriorModel:
     by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
-    above_even: float = 0.0
+    bend: float = 0.0
+    highest: float | None = None
 
     def covers(self, rule: Rule, identities: int, samples: float) -> bool:
         """Say whether this was fitted for that rule and that size of gallery."""
@@ -101,7 +106,8 @@ class PosteriorModel:
         beyond what is common, and `crowd` what strangers reach in this gallery. Those of all N
         and of nobody sum to 1, and do not depend on the other probes.
         """
-        known = _Known(_logits(np.sort(everybody, axis=1)), likeness, samples, crowd)
+        logits = _logits(np.sort(everybody, axis=1))
+        known = _Known(logits, likeness, samples, crowd, self.highest)
         parameters = np.array([getattr(self, name) for name in _PARAMETERS])
         among = known.among(parameters)
         odds = known.odds(parameters, among) + logit(prior_known)
@@ -172,14 +178,17 @@ class Strangers:
         return self._common + trust * (float(own.mean()) - self._common)
 
 
-def fit_posterior(trials: Iterable[Trials], rule: Rule, *, across: bool = False) -> PosteriorModel:
+def fit_posterior(
+    trials: Iterable[Trials], rule: Rule, highest: float | None = None
+) -> PosteriorModel:
     """Return the model under which these trials are likeliest, known and unknown at even odds.
 
-    `across` is for probes of another encoder than references. Simulate galleries of many sizes:
-    the model covers those from the smallest to the largest.
+    `highest` is the score of no distance, None for probes of another encoder than references.
+    Simulate galleries of many sizes: the model covers those from the smallest to the largest.
     """
+    top = None if highest is None else float(_logits(np.array(highest)))
     given = [
-        (_Known(_logits(each.scores), each.likeness, each.samples, each.crowd), each.truth)
+        (_Known(_logits(each.scores), each.likeness, each.samples, each.crowd, top), each.truth)
         for each in trials
     ]
     sizes = [known.logits.shape[1] for known, _ in given]
@@ -190,14 +199,15 @@ def fit_posterior(trials: Iterable[Trials], rule: Rule, *, across: bool = False)
         slopes: Scores = np.mean([slope for _, slope in told], axis=0)
         return float(np.mean([value for value, _ in told])), slopes
 
-    start = np.zeros(len(_PARAMETERS) if across else _LIKE_WITH_LIKE)
+    start = np.zeros(len(_PARAMETERS))
     start[_PARAMETERS.index("slope")] = start[_PARAMETERS.index("nesting")] = 1
     fitted = scipy.optimize.minimize(surprise, start, jac=True, method="BFGS").x.tolist()
     return PosteriorModel(
         rule=rule,
         identities=(min(sizes), max(sizes)),
         samples=(min(samples), max(samples)),
-        **dict(zip(_PARAMETERS, fitted, strict=False)),
+        highest=top,
+        **dict(zip(_PARAMETERS, fitted, strict=True)),
     )
 
 
@@ -209,13 +219,13 @@ class _Known:
     likeness: Scores
     samples: float
     crowd: Crowd
+    highest: float | None = None
 
     def weights(self, parameters: Scores, logits: Scores) -> Scores:
         """Return the log of what identities of these log odds weigh, in the same shape."""
         slope = float(parameters[:2] @ self._of_slope())
-        above = float(parameters[_LIKE_WITH_LIKE:].sum())
-        weights: Scores = slope * logits
-        return weights + above * np.logaddexp(0, logits) if above else weights
+        weights: Scores = slope * logits + parameters[_BEND] * self._bent(logits)
+        return weights
 
     def among(self, parameters: Scores) -> Scores:
         """Return the log of what all identities weigh (n,)."""
@@ -224,7 +234,7 @@ class _Known:
 
     def odds(self, parameters: Scores, among: Scores) -> Scores:
         """Return the log odds of somebody against nobody (n,)."""
-        of_nobody = parameters[3:_LIKE_WITH_LIKE]
+        of_nobody = parameters[3:_BEND]
         nobody = (self._of_nobody() * of_nobody).sum(axis=1)  # each row as if it were alone
         odds: Scores = parameters[2] * among - nobody
         return odds
@@ -254,10 +264,15 @@ class _Known:
             by_weight(self.logits) * self._of_slope(),
             [by_odds @ among],
             -by_odds @ self._of_nobody(),
+            [by_weight(self._bent(self.logits))],
         ]
-        if len(parameters) > _LIKE_WITH_LIKE:
-            slopes.append([by_weight(np.logaddexp(0, self.logits))])
         return -float((told / counts).sum()), -np.concatenate(slopes)
+
+    def _bent(self, logits: Scores) -> Scores:
+        if self.highest is None:
+            return np.logaddexp(0, logits)
+        bent: Scores = -np.log(np.maximum(self.highest - logits, _NEAREST))
+        return bent
 
     def _of_slope(self) -> Scores:
         return np.array([1.0, np.log(self.samples)])

@@ -47,6 +47,7 @@ class Roster:
         self._engine = engine
         self._references = engine()
         self._score = score
+        self.highest = float(score(np.zeros(1))[0])  # of no distance
         self._owner: dict[int, str] = {}
         self._samples: dict[str, list[int]] = {}
         self._sizes: Counter[int] = Counter()

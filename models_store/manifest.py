@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AliasChoices,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -188,7 +189,8 @@ class PosteriorModel(_Card):
     by_spread: float
     identities: tuple[int, int]
     samples: tuple[float, float]
-    above_even: float = 0.0
+    bend: float = Field(0.0, validation_alias=AliasChoices("bend", "above_even"))
+    highest: float | None = None
 
 
 class GenuineScores(_Card):

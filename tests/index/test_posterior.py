@@ -59,9 +59,17 @@ def test_nesting_takes_from_everybody_alike():
 
 def test_across_encoders_what_is_above_even_odds_can_weigh_more():
     # Log odds of 3 and 1; on top of them log(1 + 3) and log(1 + 1): weights 12 and 2, nobody 2.
-    found = shares(0.75, 0.5, model=replace(MODEL, above_even=1.0))
+    found = shares(0.75, 0.5, model=replace(MODEL, bend=1.0))
 
     assert found == pytest.approx([12 / 16, 2 / 16, 2 / 16])
+
+
+def test_like_with_like_what_comes_near_to_no_distance_can_weigh_more():
+    # 1 and 1 + log 3 below the highest: weights 3 / 1 and 1 / (1 + log 3), nobody 2.
+    found = shares(0.75, 0.5, model=replace(MODEL, bend=1.0, highest=1 + np.log(3)))
+
+    weights = np.array([3, 1 / (1 + np.log(3)), 2])
+    assert found == pytest.approx((weights / weights.sum()).tolist())
 
 
 def test_likeness_is_the_mean_log_odds_with_the_three_most_alike_strangers():
@@ -177,12 +185,13 @@ def test_what_is_said_to_be_ninety_per_cent_sure_is_so_in_ninety_per_cent():
     assert (model.identities, model.samples) == ((2, 40), (1.0, 1.0))
 
 
-@given(seed=st.integers(0, 99), size=st.integers(1, 6), parameters=st.sampled_from([8, 9]))
-def test_the_slope_that_the_fit_goes_by_is_that_of_the_surprise(seed, size, parameters):
+@given(seed=st.integers(0, 99), size=st.integers(1, 6), highest=st.sampled_from([None, 4.0]))
+def test_the_slope_that_the_fit_goes_by_is_that_of_the_surprise(seed, size, highest):
     rng = np.random.default_rng(seed)
-    known = _Known(rng.normal(0, 3, (20, size)), rng.normal(size=20), 3.0, Crowd(1.0, 2.0))
+    logits, crowd = rng.normal(0, 3, (20, size)), Crowd(1.0, 2.0)
+    known = _Known(logits, rng.normal(size=20), 3.0, crowd, highest)
     truth = np.append(rng.integers(size, size=10), np.full(10, -1))
-    at = rng.normal(size=parameters)
+    at = rng.normal(size=len(_PARAMETERS))
 
     def surprise(parameters: np.ndarray) -> float:
         return known.surprise(parameters, truth)[0]
