@@ -3,8 +3,15 @@
 from index.approximate_gallery import ApproximateGallery
 from index.boundary import Boundary, EnrolledTrial, Sides, StrangerTrial
 from index.calibration import calibrate
-from index.clustering import Cluster, Clustering, PurityLaw, leader, linkage
-from index.cohort import Cohort, Crowd, Source, TargetUnresolvable
+from index.clustering import Cluster, Clustering, PurityLaw, Resemblance, leader, linkage
+from index.cohort import (
+    Cohort,
+    Crowd,
+    Promised,
+    Source,
+    TargetUnresolvable,
+    strangers_needed,
+)
 from index.decision import (
     CandidateIdentity,
     Evidence,
@@ -13,7 +20,7 @@ from index.decision import (
     Reason,
 )
 from index.device_gallery import DeviceGallery, gpus
-from index.duplicates import Duplicate
+from index.duplicates import LIKELY, Duplicate
 from index.faiss_gallery import FaissGallery
 from index.frozen import Frozen, FrozenBest, FrozenSearch
 from index.gallery import (
@@ -39,11 +46,12 @@ from index.operating_curve import TARGETS, CurvePoint, OperatingCurve
 from index.plane import EACH, FEWEST, Plane, chosen, principal_plane
 from index.posterior import PosteriorModel, PosteriorReason, Strangers, Trials, fit_posterior
 from index.roster import Rule, Score, Scores
-from index.strangers import LookAlike, OddStrangers, odd_strangers
+from index.strangers import LookAlike, OddStrangers, as_many_by_chance, odd_strangers
 
 __all__ = [
     "EACH",
     "FEWEST",
+    "LIKELY",
     "TARGETS",
     "ApproximateGallery",
     "BadEmbeddings",
@@ -88,9 +96,11 @@ __all__ = [
     "Plane",
     "PosteriorModel",
     "PosteriorReason",
+    "Promised",
     "PurityLaw",
     "Reason",
     "Reference",
+    "Resemblance",
     "Rule",
     "Score",
     "Scores",
@@ -101,6 +111,7 @@ __all__ = [
     "TargetUnresolvable",
     "Trials",
     "UnknownKey",
+    "as_many_by_chance",
     "calibrate",
     "chosen",
     "distances",
@@ -112,5 +123,6 @@ __all__ = [
     "links",
     "odd_strangers",
     "principal_plane",
+    "strangers_needed",
     "unjudged",
 ]

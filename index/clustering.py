@@ -18,7 +18,9 @@ from index.ward import Merges, ward
 Labels = npt.NDArray[np.int64]
 
 _BLOCK = 1024
-_TRUSTED = 4  # times as many clusters as a law was measured on
+_TRUSTED = 4  # times as many clusters, or as few, as a law was measured on
+_ALIKE = 2  # times as often as strangers of a law's kind, those told apart may look alike
+_LOOKED_AT = 1000  # items whose pairs tell how alike they look
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +80,42 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Resemblance:
+    """How alike two of a kind look that are not one: a `share` of them scores at least `score`."""
+
+    score: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class PurityLaw:
     """Where to cut for a share `purity` of items to lie where most of a cluster are theirs.
 
     The log-odds of the threshold are `log_odds + by_clusters · ln(clusters)`, of how many clusters
     there are at a score of .5: among twice as many there are twice as many that an item may
     wrongly join. Measured on held-out identities that made between `clusters[0]` and
-    `clusters[1]`.
+    `clusters[1]`, of a kind whose `strangers` look so much alike, where that is known.
     """
 
     purity: float
     log_odds: float
     by_clusters: float
     clusters: tuple[int, int]
+    strangers: Resemblance | None = None
 
     def threshold(self, tree: Tree) -> float:
         """Return the cut that keeps the purity, or raise TargetUnresolvable.
 
-        Up to four times as many clusters as were measured the law is trusted.
+        From a quarter to four times as many clusters as were measured the law is trusted. Fewer
+        than were measured are cut as the fewest: that keeps no less.
         """
-        clusters = tree.clusters(STANDS)
-        if clusters > _TRUSTED * self.clusters[1]:
+        clusters, (fewest, most) = tree.clusters(STANDS), self.clusters
+        if not fewest / _TRUSTED <= clusters <= _TRUSTED * most:
             raise TargetUnresolvable(
-                f"a purity of {self.purity:g} was measured on up to {self.clusters[1]} clusters, "
+                f"a purity of {self.purity:g} was measured on {fewest} to {most} clusters, "
                 f"here are {clusters}; give a threshold or a target_fmr"
             )
-        return float(expit(self.log_odds + self.by_clusters * np.log(max(clusters, 1))))
+        return float(expit(self.log_odds + self.by_clusters * np.log(max(clusters, fewest))))
 
 
 def linkage(
@@ -116,12 +128,17 @@ def linkage(
     """Join clusters by Ward's rule while they score at least `threshold`, as `join` has it.
 
     The partition does not depend on the order of the input (n, d); equal embeddings are one item
-    and end up together. A law of purity chooses the threshold by how many clusters there are, or
-    raises TargetUnresolvable.
+    and end up together. A law of purity chooses the threshold by how many clusters there are. It
+    raises TargetUnresolvable where it was not measured on so many, or on the likes of these: where
+    clusters at a score of .5 look alike twice as often as strangers of its kind.
     """
     rows = checked(embeddings, embeddings.shape[-1], metric)
     tree = join(rows, score, metric=metric)
-    cut = threshold.threshold(tree) if isinstance(threshold, PurityLaw) else threshold
+    if isinstance(threshold, PurityLaw):
+        cut = threshold.threshold(tree)
+        _demand_its_kind(threshold, tree, rows, score, metric)
+    else:
+        cut = threshold
     return _described(tree.cut(cut), rows, score, metric, cut)
 
 
@@ -148,6 +165,26 @@ def join(embeddings: Embeddings, score: Score, *, metric: Metric = "cosine") -> 
     for i, (a, b) in enumerate(merges.pairs.tolist()):
         lowest[a] = scores[i] = min(scores[i], lowest[a], lowest[b])
     return Tree(where.ravel(), merges.pairs, scores)
+
+
+def _demand_its_kind(
+    law: PurityLaw, tree: Tree, rows: Embeddings, score: Score, metric: Metric
+) -> None:
+    """Raise TargetUnresolvable if those told apart look too much alike for a law to hold."""
+    if law.strangers is None:
+        return
+    _, items = np.unique(tree.items, return_index=True)  # in an order that is not the input's
+    some = items[:: -(-len(items) // _LOOKED_AT)]
+    labels = tree.cut(STANDS)[some]
+    scores = score(distances(rows[some], rows[some], metric).astype(np.float64))
+    told_apart = scores[labels[:, None] != labels]
+    alike = float((told_apart >= law.strangers.score).mean()) if len(told_apart) else 0.0
+    if alike > _ALIKE * law.strangers.share:
+        raise TargetUnresolvable(
+            f"a purity of {law.purity:g} was measured where {law.strangers.share:.0%} of pairs of "
+            f"strangers score {law.strangers.score:.3g} or more, of the pairs told apart here "
+            f"{alike:.0%} do: these look too much alike; give a threshold"
+        )
 
 
 def leader(

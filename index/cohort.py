@@ -1,5 +1,6 @@
 """Strangers searched against a gallery: thresholds, p-values, and how sure they are."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,6 +11,8 @@ from scipy.special import betaincinv, logit
 from index.roster import Scores
 
 Source = Literal["bundle", "gallery"]
+Promised = Literal["like-cohort", "kin"]
+"""Which strangers a rate speaks of: those like the cohort, or those of the gallery's own kind."""
 
 _INTERVAL = (0.025, 0.975)
 _SURE = 1e-6  # a head that says 0 or 1 is not that sure
@@ -25,6 +28,20 @@ class Crowd:
 
     mean: float
     variance: float
+
+
+def promised(source: Source, own_trials: int) -> Promised:
+    """Return which strangers a rate speaks of that rests on these.
+
+    Kin, once a gallery was tried against itself or has a cohort of its own. Before, nothing tells
+    how near strangers of its kind come.
+    """
+    return "kin" if own_trials or source == "gallery" else "like-cohort"
+
+
+def strangers_needed(target_fpir: float) -> int:
+    """Return how many strangers resolve a target: M resolve 1 / (M + 1)."""
+    return math.ceil(min(1 / target_fpir, 2**53)) - 1
 
 
 def exact_interval(hits: float, misses: float) -> tuple[float, float]:
@@ -46,17 +63,24 @@ class Cohort:
     So counted, a target is met by whole strangers only: asked 1 %, 184 of them keep to .54 %.
     `interpolated` p-values fall evenly from one stranger's score to the next, so that any target
     from 1 / (M + 1) on is met in the mean (Weibull's plotting positions: the sixth quantile of
-    Hyndman and Fan, The American Statistician 50, 1996).
+    Hyndman and Fan, The American Statistician 50, 1996). `own` of the M are the gallery's own
+    trials, which a refusal tells.
     """
 
     def __init__(
-        self, best: Scores, weights: Scores | None = None, *, interpolated: bool = False
+        self,
+        best: Scores,
+        weights: Scores | None = None,
+        *,
+        interpolated: bool = False,
+        own: int = 0,
     ) -> None:
         order = np.argsort(-best, kind="stable")
         self._falling = best[order]
         self._rising = -self._falling
         self._weights = np.ones(len(best)) if weights is None else weights[order]
         self._interpolated = interpolated
+        self._own = own
         reached = np.concatenate([[0.0], np.cumsum(self._weights)])
         itself = (self._weights**2).sum() / reached[-1] if len(best) else 1.0
         # What p-value there is when none, one, two … of the strangers score at least as high.
@@ -128,9 +152,12 @@ class Cohort:
             raise ValueError(f"a target FPIR lies between 0 and 1, got {target_fpir}")
         possible = int(np.searchsorted(self._p_values, target_fpir, side="right"))
         if possible == 0 or not len(self):
+            counted = f"{len(self) - self._own} strangers"
+            if self._own:
+                counted += f" and {self._own} trials of the gallery against itself"
             raise TargetUnresolvable(
-                f"{len(self)} strangers resolve a target FPIR of {self._p_values[0]:.4g} at "
-                "least, more than was asked; a larger cohort would resolve it"
+                f"{counted} resolve a target FPIR of {self._p_values[0]:.4g} at least, more than "
+                f"was asked; {strangers_needed(target_fpir)} strangers of its own would resolve it"
             )
         return possible - 1
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from index.cohort import Cohort, Source
+from index.cohort import Cohort, Promised, Source, promised
 from index.miss_rate import MissReason
 from index.posterior import PosteriorReason
 from index.ranking import STANDS, Ranked
@@ -39,6 +39,7 @@ class Evidence:
     `kinship`, in log odds, the bundle's strangers were raised to score as those do. The
     `fpir_interval` covers 95 %; it is None where there is nobody to count, or nobody enrolled. So
     does the `fnir_interval`, of the identities' own samples left out, of which it takes 10.
+    Posteriors were fitted to samples of the `calibration`; None where there are none.
     """
 
     source: Source
@@ -47,6 +48,12 @@ class Evidence:
     fpir_interval: tuple[float, float] | None
     kinship: float = 0.0
     fnir_interval: tuple[float, float] | None = None
+    calibration: Source | None = None
+
+    @property
+    def holds_for(self) -> Promised:
+        """Which strangers the target and its interval speak of."""
+        return promised(self.source, self.own_trials)
 
 
 @dataclass(frozen=True, slots=True)

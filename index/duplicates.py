@@ -11,7 +11,7 @@ from index.roster import Score, Scores
 from index.sets import Codes, Sets, apart
 
 ENOUGH_IDENTITIES = 20  # with two samples; fewer say too little of what is usual here
-LIKELY = 0.5  # what is likelier than not is listed
+LIKELY = 0.5  # what is likelier than not
 
 _PARTS = (1, 2, 3, 5, 8, 12, 20, 32)  # samples in a part, where identities are cut in two
 _CUT = 1000  # identities cut in two at most, to see what one thing looks like
@@ -37,11 +37,23 @@ class Duplicate:
     p_value: float
     probability: float
 
+    @property
+    def likely(self) -> bool:
+        """Whether they are likelier one thing than two."""
+        return self.probability >= LIKELY
+
 
 def duplicates_in(
-    sets: Sets, others: Codes, keys: Codes, names: Sequence[str], score: Score, limit: int
+    sets: Sets,
+    others: Codes,
+    keys: Codes,
+    names: Sequence[str],
+    score: Score,
+    *,
+    least: float,
+    limit: int,
 ) -> tuple[Duplicate, ...]:
-    """Return the pairs of identities likelier one thing than two, surest first.
+    """Return the pairs of identities that are one thing with this probability, surest first.
 
     `sets` are the samples of every identity, under `keys` (n,) in the order of its rows, `names`
     whose they are, and `others` (N, k) the nearest other identities of each.
@@ -62,7 +74,7 @@ def duplicates_in(
     nearest = np.full(len(others), -np.inf)
     np.maximum.at(nearest, np.concatenate([a, b]), np.tile(near, 2))
     probability = one_thing(near, float(np.clip(np.median(nearest), *_TAIL)))
-    found = np.flatnonzero(probability >= LIKELY)
+    found = np.flatnonzero(probability >= least)
     found = found[np.lexsort((b[found], a[found], -near[found]))][:limit]
     return tuple(
         Duplicate(

@@ -230,7 +230,10 @@ class Grounds:
             strangers.values,
             self.roster.sizes,
         )
-        evidence = Evidence(self.source, counted, trials, interval, raised, between)
+        fitted: Source = "bundle" if self._measured is self._calibrated else "gallery"
+        evidence = Evidence(
+            self.source, counted, trials, interval, raised, between, None if why_not else fitted
+        )
         common = 0.0 if why_not else self._common_likeness(rule)
         return Terms(rule, cohort, threshold, target_fpir, missed, why_not, evidence, common)
 

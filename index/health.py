@@ -34,6 +34,11 @@ class Mislabelled:
     rather_score: float
     probability: float
 
+    @property
+    def likely(self) -> bool:
+        """Whether the name is likelier wrong than right."""
+        return self.probability >= LIKELY
+
 
 @dataclass(frozen=True, slots=True)
 class Hub:
@@ -91,6 +96,7 @@ def examine(
     metric: Metric,
     few: int = 3,
     limit: int = 100,
+    least: float = LIKELY,
 ) -> Health:
     """Return what seems wrong with a gallery: references (n,) and their embeddings (n, d).
 
@@ -98,7 +104,8 @@ def examine(
     of its others and of the nearest other identities, and each identity is cut in two to see what
     one thing under two names looks like here: parts that are about as near to each other as each
     to itself, and nearer than to whoever is nearest next. The order of the references does not
-    matter. Each list holds the first `limit` by how sure they are.
+    matter. Each list holds the first `limit` by how sure they are: of wrong names and duplicates
+    those of a probability of `least`.
     """
     order = sorted(
         range(len(references)), key=lambda i: (references[i].identity, references[i].key)
@@ -113,7 +120,7 @@ def examine(
         score,
         metric,
     )
-    return check.all(few, limit)
+    return check.all(few, limit, least)
 
 
 def unjudged(references: Sequence[Reference], *, few: int = 3, limit: int = 100) -> Health:
@@ -147,7 +154,7 @@ class _Check:
     score: Score
     metric: Metric
 
-    def all(self, few: int, limit: int) -> Health:
+    def all(self, few: int, limit: int, least: float) -> Health:
         """Return everything that seems wrong."""
         sizes = np.bincount(self.codes, minlength=len(self.names))
         judged = int((sizes >= 2).sum())
@@ -160,9 +167,13 @@ class _Check:
             hubs = self._hubs(others[:, 0], far[:, 0])[:limit]
             if judged >= ENOUGH_IDENTITIES:
                 rather, rather_far = self._nearest(self.rows, sets.centres, self.codes)
-                noise, mislabelled = self._mislabelled(sets.own, rather, rather_far, limit)
+                noise, mislabelled = self._mislabelled(
+                    sets.own, rather, rather_far, least=least, limit=limit
+                )
                 goats = self._goats(sets, rather_far[:, 0])[:limit]
-                duplicates = duplicates_in(sets, others, self.keys, self.names, self.score, limit)
+                duplicates = duplicates_in(
+                    sets, others, self.keys, self.names, self.score, least=least, limit=limit
+                )
         return Health(
             identities=len(self.names),
             samples=len(self.rows),
@@ -176,7 +187,7 @@ class _Check:
         )
 
     def _mislabelled(
-        self, own: Scores, rather: Codes, far: Embeddings, limit: int
+        self, own: Scores, rather: Codes, far: Embeddings, *, least: float, limit: int
     ) -> tuple[float, tuple[Mislabelled, ...]]:
         here = np.flatnonzero(~np.isnan(own))
         noise, wrong = label_noise(own[here, None] - far[here], len(self.names) - 1)
@@ -191,7 +202,7 @@ class _Check:
                 probability=float(wrong[i]),
             )
             for i in surest
-            if wrong[i] >= LIKELY
+            if wrong[i] >= least
         )
 
     def _hubs(self, nearest: Codes, far: Embeddings) -> tuple[Hub, ...]:

@@ -54,7 +54,7 @@ def akin(strangers: Scores, own: Scores, highest: float) -> tuple[Cohort, float]
     ten trials are ten: none counts as more strangers than there are trials.
     """
     if not len(strangers) or not len(own):
-        return Cohort(np.concatenate([strangers, own]), interpolated=True), 0.0
+        return Cohort(np.concatenate([strangers, own]), interpolated=True, own=len(own)), 0.0
     strangers, own = np.sort(strangers), np.sort(own)  # sums do not depend on who came first
     theirs, ours = _distances(strangers, highest), _distances(own, highest)
     nearer, spread = max(0.0, float(theirs.mean() - ours.mean())), float(theirs.var())
@@ -65,7 +65,8 @@ def akin(strangers: Scores, own: Scores, highest: float) -> tuple[Cohort, float]
     weights = np.ones(len(strangers) + len(own))
     weights[len(strangers) :] = max(1.0, min(counts, most))
     kinship = float((_log_odds(raised) - _log_odds(strangers)).mean())
-    return Cohort(np.concatenate([raised, own]), weights, interpolated=True), kinship
+    together = np.concatenate([raised, own])
+    return Cohort(together, weights, interpolated=True, own=len(own)), kinship
 
 
 def as_the_nearest(

@@ -1,10 +1,9 @@
 """What each target would take and cost in a gallery as it is now."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from index.cohort import Source
+from index.cohort import Promised, Source, promised, strangers_needed
 from index.decision import Terms
 from index.grounds import Grounds
 from index.miss_rate import MissReason
@@ -37,7 +36,7 @@ class CurvePoint:
     @classmethod
     def unresolved(cls, target_fpir: float) -> "CurvePoint":
         """Return the point of a target that so few strangers say nothing of."""
-        needed = math.ceil(min(1 / target_fpir, 2**53)) - 1  # M strangers resolve 1 / (M + 1)
+        needed = strangers_needed(target_fpir)
         return cls(target_fpir, None, None, None, None, None, needed)
 
     @classmethod
@@ -71,6 +70,11 @@ class OperatingCurve:
     kinship: float
     resolvable_from: float
     points: tuple[CurvePoint, ...]
+
+    @property
+    def holds_for(self) -> Promised:
+        """Which strangers the targets and their intervals speak of."""
+        return promised(self.source, self.own_trials)
 
     @classmethod
     def of(cls, grounds: Grounds, rule: Rule, targets: Iterable[float]) -> "OperatingCurve":

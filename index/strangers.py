@@ -52,6 +52,11 @@ def odd_strangers(
     ]
     return OddStrangers(
         look_alikes=tuple(sorted(named, key=lambda each: (-each.score, each.row))),
-        chance=float(scipy.stats.binom.sf(len(named) - 1, len(strangers), target_fpir)),
+        chance=as_many_by_chance(len(named), len(strangers), target_fpir),
         repeats=repeats,
     )
+
+
+def as_many_by_chance(named: int, strangers: int, fpir: float) -> float:
+    """Return the probability that of so many strangers as many as are `named` are, or more."""
+    return float(scipy.stats.binom.sf(named - 1, strangers, fpir))

@@ -118,7 +118,9 @@ class Decision:
 class Evidence:
     """What a threshold rests on: whose strangers, and the gallery tried against itself."""
 
-    source: str
+    source: Literal["bundle", "gallery"]
+    holds_for: Literal["like-cohort", "kin"]
+    calibration: Literal["bundle", "gallery"] | None
     cohort_identities: int
     own_trials: int
     kinship: float

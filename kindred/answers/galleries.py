@@ -158,6 +158,7 @@ class OperatingCurveAnswer:
     rule: str
     target_fpir: float
     source: Literal["bundle", "gallery"]
+    holds_for: Literal["like-cohort", "kin"]
     cohort_identities: int
     own_trials: int
     genuine_trials: int
@@ -267,6 +268,7 @@ class MislabelledSample:
     rather: str
     rather_score: float
     probability: float
+    likely: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ class DuplicateIdentities:
     gap: float
     p_value: float
     probability: float
+    likely: bool
     samples: tuple[str, ...]
 
 

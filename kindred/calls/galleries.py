@@ -134,7 +134,10 @@ def map_gallery(gallery: str, *, limit: int | None = None) -> Call[answers.MapAn
 def check_gallery(
     gallery: str, *, few: int | None = None, limit: int | None = None
 ) -> Call[answers.GalleryHealth]:
-    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
+    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself.
+
+    Without a limit only what is likely so, with it so many of each list, surest first.
+    """
     path = path_of("galleries", gallery, "health")
     return getting(path, answers.GalleryHealth, slow=True, few=few, limit=limit)
 

@@ -9,7 +9,10 @@ from service.use_cases.results import Checkup
 
 
 class MislabelledSample(BaseModel):
-    """A sample that seems to be of `rather`; scores are with the centroids of the two."""
+    """A sample that seems to be of `rather`; scores are with the centroids of the two.
+
+    `probability` is that its name is wrong, and `likely` that this is at least a half.
+    """
 
     id: str
     identity: str
@@ -17,6 +20,7 @@ class MislabelledSample(BaseModel):
     rather: str
     rather_score: float
     probability: float
+    likely: bool
 
 
 class DuplicateIdentities(BaseModel):
@@ -25,7 +29,7 @@ class DuplicateIdentities(BaseModel):
     `gap` is how much nearer, by mean distance, their samples are to the other than to their own
     others. `p_value` is the share of this gallery's identities that, cut in two, look no more
     like one, and `probability` that they are one, given how many pairs come nearly as close.
-    Two identities that truly look the same are listed too.
+    From a half on they are `likely` so. Two identities that truly look the same are listed too.
     """
 
     identities: tuple[str, str]
@@ -33,6 +37,7 @@ class DuplicateIdentities(BaseModel):
     gap: float
     p_value: float
     probability: float
+    likely: bool
     samples: tuple[str, str]
 
 
@@ -107,6 +112,7 @@ class GalleryHealth(Timed):
                     rather=each.rather,
                     rather_score=each.rather_score,
                     probability=each.probability,
+                    likely=each.likely,
                 )
                 for each in health.mislabelled
             ],
@@ -119,6 +125,7 @@ class GalleryHealth(Timed):
                     gap=each.gap,
                     p_value=each.p_value,
                     probability=each.probability,
+                    likely=each.likely,
                     samples=(str(each.nearest[0]), str(each.nearest[1])),
                 )
                 for each in health.duplicates

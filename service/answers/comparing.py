@@ -81,7 +81,9 @@ class ClusterAnswer(Timed):
     """A partition of the samples; `labels` is null where a sample failed.
 
     `purity` is the share of samples that lay where most are of their identity, when clusters of
-    held-out identities were cut like that; null unless a `target_purity` was asked for.
+    held-out identities were cut like that; null unless a `target_purity` was asked for. It holds
+    for samples of the kind that the comparator was measured on: where too few or too many clusters
+    or pairs that look too much alike tell that these are not, it is refused.
     """
 
     comparator: str

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel
 
-from index import Identification
+from index import Identification, Promised, Source
 from service.answers import bands
 from service.answers.failures import Failure
 from service.answers.timed import Timed, milliseconds
@@ -39,9 +39,16 @@ class Evidence(BaseModel):
     intervals hold the true rates in 95 % of cases: `fpir_interval` counts strangers, and
     `fnir_interval` identities of the gallery by one sample each, left out; it is null where fewer
     than 10 have a second sample.
+
+    What is said of strangers holds for those that are `like-cohort` until the gallery has ten
+    identities or a cohort of its own, and for `kin` from then on: before, strangers of its own
+    kind may be named far more often. Posteriors were fitted to samples of the `calibration`; where
+    that is the bundle's, they hold for its kind.
     """
 
-    source: str
+    source: Source
+    holds_for: Promised
+    calibration: Source | None
     cohort_identities: int
     own_trials: int
     kinship: float
@@ -113,6 +120,8 @@ class Result(BaseModel):
                 cohort_identities=found.evidence.cohort_size,
                 own_trials=found.evidence.own_trials,
                 kinship=found.evidence.kinship,
+                holds_for=found.evidence.holds_for,
+                calibration=found.evidence.calibration,
                 fpir_interval=found.evidence.fpir_interval,
                 fnir_interval=found.evidence.fnir_interval,
             ),

@@ -87,9 +87,9 @@ class EvaluateAnswer(Timed):
         """Shape an evaluation."""
         labels = [found.labels[place] for place in found.rows]
         applied = AppliedAnswer.of(found.recalibration) if found.recalibration else None
-        warnings = list(found.report["about"]["warnings"])
-        if applied and applied.reason:
-            warnings.append(f"nothing was applied: {applied.reason}")
+        warnings = [*found.report["about"]["warnings"]]
+        if found.recalibration:
+            warnings += found.recalibration.warnings
         return cls(
             comparator=found.comparator.title,
             digest=found.comparator.digest,

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel
 
 import index
-from index import LeftOut, MissReason
+from index import LeftOut, MissReason, Promised
 from service.answers.timed import Timed, milliseconds
 from service.use_cases.results import Division, Operation
 
@@ -41,6 +41,7 @@ class OperatingCurveAnswer(Timed):
     rule: str
     target_fpir: float
     source: Literal["bundle", "gallery"]
+    holds_for: Promised
     cohort_identities: int
     own_trials: int
     genuine_trials: int
@@ -60,6 +61,7 @@ class OperatingCurveAnswer(Timed):
             rule=curve.rule,
             target_fpir=found.target_fpir,
             source=curve.source,
+            holds_for=curve.holds_for,
             cohort_identities=curve.cohort_size,
             own_trials=curve.own_trials,
             genuine_trials=curve.genuine_trials,

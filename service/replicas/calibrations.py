@@ -4,7 +4,14 @@ import numpy as np
 import structlog
 from pydantic import ValidationError
 
-from index import GenuineScores, PosteriorModel, PurityLaw, Rule, TargetUnresolvable
+from index import (
+    GenuineScores,
+    PosteriorModel,
+    PurityLaw,
+    Resemblance,
+    Rule,
+    TargetUnresolvable,
+)
 from models_store import Comparator, Side
 from models_store.manifest import Calibration, RuleCalibration
 from service.parameters import InvalidParameter
@@ -99,6 +106,14 @@ def purity_law(model: Comparator, side: Side, target: float) -> PurityLaw:
     )
     for law in measured:
         if law.purity >= target:
-            return PurityLaw(**law.model_dump())
+            return PurityLaw(**law.model_dump(), strangers=_of_strangers(model))
     known = f"a purity of {measured[-1].purity:g} at most" if measured else "no purity"
     raise TargetUnresolvable(f"the calibration of {model.title} tells where to cut for {known}")
+
+
+def _of_strangers(model: Comparator) -> Resemblance | None:
+    """Return how alike strangers look, of whom two encoders tell only across the sides."""
+    if not model.manifest.tied:
+        return None
+    point = max(model.manifest.operating_points, key=lambda point: point.fmr)
+    return Resemblance(point.threshold, point.fmr)

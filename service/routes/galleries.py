@@ -183,9 +183,13 @@ async def check_gallery(
     request: Request,
     parts: Served,
     few: Annotated[int, Interval(ge=1, le=100), DIGITS] = 3,
-    limit: Annotated[int, Interval(ge=1, le=MAX_PAGE), DIGITS] = 100,
+    limit: Annotated[int | None, Interval(ge=1, le=MAX_PAGE), DIGITS] = None,
 ) -> answers.GalleryHealth:
-    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself."""
+    """Say who seems enrolled twice, mislabelled, alike to many or unlike itself.
+
+    Wrong names and duplicates are those that are `likely`, the first 100 of them; with a `limit`
+    they are the first so many whether likely or not.
+    """
     request.state.deadline.reschedule(
         asyncio.get_running_loop().time() + parts.evaluation_deadline
     )

@@ -12,6 +12,11 @@ from service.store.kept import StoredCohort
 from service.use_cases.recogniser import Recogniser
 from service.use_cases.results import NewCohort
 
+TOO_NEAR = (
+    "where that is too many, some are enrolled, who must not be among the strangers, or all are "
+    "of another kind than the strangers until now"
+)
+
 
 async def put_cohort(
     recogniser: Recogniser,
@@ -56,8 +61,7 @@ def _warnings(odd: OddStrangers, strangers: int, target_fpir: float) -> list[str
             f"{len(odd.look_alikes)} of {strangers} strangers would be named as somebody enrolled "
             f"at the target FPIR of {target_fpir:g}; of true strangers about "
             f"{target_fpir * strangers:.3g} would be, and as many with probability "
-            f"{odd.chance:.2g}; "
-            "whoever is enrolled must not be among the strangers"
+            f"{odd.chance:.2g}; {TOO_NEAR}"
         )
     if odd.repeats:
         warnings.append(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from index import TargetUnresolvable
+from index import TargetUnresolvable, strangers_needed
 from service.parameters import InvalidParameter
 from service.store.edits import Edited, EditStore
 from service.store.errors import EditConflict
@@ -40,7 +40,7 @@ async def patch(
         if target < curve.resolvable_from:
             raise TargetUnresolvable(
                 f"the gallery's strangers resolve a target FPIR of {curve.resolvable_from:.4g} at "
-                "least, more than was asked; a larger cohort would resolve it"
+                f"least, more than was asked; {strangers_needed(target)} of its own would resolve it"
             )
     for left in reversed(range(TRIES)):
         before = recogniser.gallery(gallery).state.settings

@@ -22,6 +22,7 @@ from service.parameters import InvalidParameter
 from service.replicas.replica import Replica
 from service.requests.labelled import Label
 from service.store.kept import StoredCohort
+from service.use_cases.cohorts import TOO_NEAR
 from service.use_cases.recogniser import Recogniser
 from service.use_cases.strangers import Seen, Strangers, choose_strangers, seen_in
 
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 SLICE = 32  # samples embedded at a time, so that other requests get their turn between
 PATIENCE = 0.2  # seconds until a slice that the queue refused is offered again
+_UNLIKELY = 0.01  # a chance below which there is more to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,20 @@ class Recalibration:
     calibrated: bool
     version: int | None
     reason: str | None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever applied it must know."""
+        found, warnings = self.found, []
+        if self.reason:
+            warnings.append(f"nothing was applied: {self.reason}")
+        if found.chance < _UNLIKELY:
+            warnings.append(
+                f"{len(found.look_alikes)} of {len(found.rows)} strangers, see look_alikes, would "
+                f"have been named at the target FPIR of {found.target_fpir:g}, as many by chance "
+                f"with probability {found.chance:.2g}; {TOO_NEAR}"
+            )
+        return warnings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Protocol, Self, TypeVar
 
 from index import (
+    LIKELY,
     Health,
     Rule,
     examine,
@@ -48,6 +49,8 @@ WrittenT = TypeVar("WrittenT", bound=Written)
 
 EVEN_ODDS = 0.5
 """The share of probes that are of anybody enrolled, where the gallery does not say."""
+
+_LISTED = 100  # of what a check-up finds, where nobody says how many
 
 
 class UnknownComparator(LookupError):
@@ -293,9 +296,13 @@ class Recogniser:
             timings=embedded.timings | {"search": perf_counter() - started},
         )
 
-    async def check_up(self, gallery: str, *, few: int, limit: int) -> Checkup:
-        """Say what seems wrong with who is enrolled, one gallery at a time."""
+    async def check_up(self, gallery: str, *, few: int, limit: int | None) -> Checkup:
+        """Say what seems wrong with who is enrolled, one gallery at a time.
+
+        With a limit that many are ranked, whether they are likely to be wrong or not.
+        """
         replica = self.answering(gallery)
+        most, least = (_LISTED, LIKELY) if limit is None else (limit, 0.0)
         async with self._one_check_up:
             started, version = perf_counter(), replica.version
             index, model = replica.index, replica.comparator
@@ -303,10 +310,16 @@ class Recogniser:
             def check() -> Health:
                 references, embeddings = index.enrolled()
                 if not model.manifest.tied:
-                    return unjudged(references, few=few, limit=limit)
+                    return unjudged(references, few=few, limit=most)
                 metric = model.manifest.distance
                 return examine(
-                    references, embeddings, model.score, metric=metric, few=few, limit=limit
+                    references,
+                    embeddings,
+                    model.score,
+                    metric=metric,
+                    few=few,
+                    limit=most,
+                    least=least,
                 )
 
             found = await self.in_thread(check)

@@ -1,13 +1,13 @@
 """Which labelled samples are no strangers to a gallery, and which identities are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from index import Identifier, distances
+from index import Identifier, as_many_by_chance, distances
 from models_store import Comparator, Side
 from models_store.comparator import Array
 from service.requests.labelled import Label
@@ -46,12 +46,18 @@ class Strangers:
     """Identities that may judge a gallery: a row of each, and who was left out.
 
     `look_alikes` were not: most of their samples are matched by the gallery at its target, as
-    some strangers' are.
+    some strangers' are, of whom so many are with a probability of `chance` at most.
     """
 
     rows: list[int]
     left_out: list[Known]
     look_alikes: list[Known]
+    target_fpir: float
+
+    @property
+    def chance(self) -> float:
+        """How probable it is that so many strangers, or more, are look-alikes."""
+        return as_many_by_chance(len(self.look_alikes), len(self.rows), self.target_fpir)
 
 
 def seen_in(
@@ -88,9 +94,11 @@ def choose_strangers(
     """Return who of these labelled embeddings (n, d) are strangers to the gallery.
 
     Left out is who is enrolled by name, or has a sample that is enrolled, or most of whose
-    samples come nearer to one who is enrolled than any stranger so far. Who is only *matched* at
-    the target stays: of strangers a share of `target_fpir` is matched, and without them the
-    threshold would be read from a tail that was cut off, and name twice as many as asked.
+    samples come nearer to one who is enrolled than any stranger so far, the nearest of all who
+    do. Where more do than are enrolled, that cannot be why: they are of another kind than the
+    strangers so far, and stay. Who is only *matched* at the target stays: of strangers a share of
+    `target_fpir` is matched, and without them the threshold would be read from a tail that was
+    cut off, and name twice as many as asked.
     """
     rows: dict[str, list[int]] = defaultdict(list)
     for row, label in enumerate(labels):
@@ -98,8 +106,9 @@ def choose_strangers(
     enrolled = {reference.identity for reference in index.enrolled()[0]}
     copies = {each.row: each.enrolled_as for each in seen}
     likest = _likest(index, embeddings) if enrolled else []
-    matched, beyond = _thresholds(index, embeddings, target_fpir)
-    found = Strangers([], [], [])
+    matched, beyond = _thresholds(index, target_fpir)
+    found = Strangers([], [], [], target_fpir)
+    others: dict[str, list[int]] = {}
     for identity, own in sorted(rows.items()):
         names = {identity, labels[own[0]].person} & enrolled
         copied = [copies[row] for row in own if row in copies]
@@ -107,12 +116,17 @@ def choose_strangers(
             found.left_out.append(Known(identity, "enrolled-under-that-name", min(names)))
         elif copied:
             found.left_out.append(Known(identity, "sample-enrolled", copied[0]))
-        elif like := _whom_most_reach(likest, own, beyond):
-            found.left_out.append(Known(identity, "nearer-than-any-stranger", like))
         else:
-            found.rows.append(own[0])
-            if like := _whom_most_reach(likest, own, matched):
-                found.look_alikes.append(Known(identity, "matched", like))
+            others[identity] = own
+    nearest = _nearest(likest, others, beyond, len(enrolled))
+    for identity, own in others.items():
+        if identity in nearest:
+            like = nearest[identity]
+            found.left_out.append(Known(identity, "nearer-than-any-stranger", like))
+            continue
+        found.rows.append(own[0])
+        if some := _whom_most_reach(likest, own, matched):
+            found.look_alikes.append(Known(identity, "matched", some))
     return found
 
 
@@ -125,6 +139,28 @@ def _likest(index: Identifier, embeddings: Array) -> list[tuple[str, float]]:
     return found
 
 
+def _nearest(
+    likest: Sequence[tuple[str, float]],
+    rows: Mapping[str, list[int]],
+    threshold: float,
+    enrolled: int,
+) -> dict[str, str]:
+    """Return by identity who reaches one who is enrolled by most of their `rows`, and whom.
+
+    Of several who reach the same one it is the nearest, in the mean; it is nobody where more
+    reach one than are `enrolled`.
+    """
+    reaching = [
+        (float(np.mean([likest[row][1] for row in own])), identity, like)
+        for identity, own in rows.items()
+        if (like := _whom_most_reach(likest, own, threshold))
+    ]
+    if len(reaching) > enrolled:
+        return {}
+    nearest = {like: identity for _, identity, like in sorted(reaching)}
+    return {identity: like for like, identity in nearest.items()}
+
+
 def _whom_most_reach(
     likest: Sequence[tuple[str, float]], rows: Sequence[int], threshold: float
 ) -> str | None:
@@ -134,14 +170,15 @@ def _whom_most_reach(
     return identity if count > len(rows) / 2 else None
 
 
-def _thresholds(index: Identifier, embeddings: Array, target_fpir: float) -> tuple[float, float]:
-    """Return the scores of a match at the target, and at the lowest that the evidence resolves."""
-    (one,) = index.identify(embeddings[:1], threshold=1.0, top=1, k=1)
-    strangers, own = one.evidence.cohort_size, one.evidence.own_trials
-    lowest = (1 / (strangers + own + 1), 1 / (strangers + 1), 0.01, target_fpir)
-    known = [index.threshold(target) for target in lowest]
-    beyond = next((score for score in known if score is not None), np.inf)
-    return np.inf if known[-1] is None else known[-1], beyond
+def _thresholds(index: Identifier, target_fpir: float) -> tuple[float, float]:
+    """Return the score of a match at the target, and that beyond which there is no stranger.
+
+    They are infinite where the evidence does not tell.
+    """
+    curve = index.operating_curve([target_fpir])
+    matched = curve.points[0].threshold
+    beyond = index.threshold(curve.resolvable_from)
+    return matched or np.inf, beyond or np.inf
 
 
 def _same(comparator: Comparator, side: Side) -> float:

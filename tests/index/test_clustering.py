@@ -1,11 +1,14 @@
 """Partitions: order-free by linkage, order-bound by leader."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.clustering import Clustering, PurityLaw, join, leader, linkage
+from index.clustering import Clustering, PurityLaw, Resemblance, join, leader, linkage
 from index.cohort import TargetUnresolvable
 from index.gallery import NotFinite
 from tests.index.circle import by_degrees, on_circle
@@ -205,3 +208,38 @@ def test_a_law_of_purity_is_refused_far_beyond_what_it_was_measured_on():
     assert len(linkage(on_circle(0, 55, 110, 165), by_degrees, law).clusters) == 4
     with pytest.raises(TargetUnresolvable, match="1 clusters, here are 5"):
         linkage(on_circle(0, 55, 110, 165, 220), by_degrees, law)
+
+
+def test_fewer_clusters_than_a_law_was_measured_on_are_cut_as_its_fewest_or_refused():
+    law = PurityLaw(0.95, log_odds=-1.0, by_clusters=1.0, clusters=(6, 100))
+
+    found = linkage(on_circle(0, 55), by_degrees, law)
+
+    assert found.threshold == pytest.approx(6 / (6 + np.e))
+    with pytest.raises(TargetUnresolvable, match="on 6 to 100 clusters, here are 1;"):
+        linkage(on_circle(0, 20), by_degrees, law)
+
+
+def test_a_law_of_purity_is_refused_where_others_look_alike_twice_as_often_as_its_strangers():
+    law = PurityLaw(0.95, log_odds=-1.0, by_clusters=1.0, clusters=(1, 100))
+    # All but 0° and 10° are told apart at .5: of nine pairs four, at 45° or 55°, score .4 or more.
+    rows = on_circle(0, 10, 55, 110, 165)
+
+    as_often = replace(law, strangers=Resemblance(score=0.4, share=4 / 9 / 2))
+    assert linkage(rows, by_degrees, as_often) == linkage(rows, by_degrees, law)
+    rarer = replace(law, strangers=Resemblance(score=0.4, share=0.22))
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        with pytest.raises(TargetUnresolvable, match=r"22% of pairs .* here 44% do"):
+            linkage(rows[order], by_degrees, rarer)
+
+
+def test_pairs_told_apart_are_looked_at_among_many_items_too():
+    rng = np.random.default_rng(0)
+    rows = on_circle(*(np.repeat([0, 90, 180, 270], 600) + rng.uniform(0, 5, 2400)))
+    law = PurityLaw(0.95, log_odds=-1.0, by_clusters=1.0, clusters=(1, 100))
+
+    # At 90° a pair scores .1, give or take .05: two in three of those told apart.
+    for share, refused in ((0.3, True), (0.35, False)):
+        asked = replace(law, strangers=Resemblance(score=0.02, share=share))
+        with pytest.raises(TargetUnresolvable) if refused else nullcontext():
+            linkage(rows, by_degrees, asked)

@@ -66,6 +66,24 @@ def test_wrong_names_are_found_with_whose_they_rather_are(metric):
     assert 0.03 < found.noise < 0.07
 
 
+def test_the_less_likely_are_ranked_after_the_likely_where_they_are_asked_for():
+    names, rows = world(1)
+    for i in range(0, len(names), 40):
+        names[i] = f"{(int(names[i]) + 7) % 60:03d}"
+
+    likely, ranked = check(names, rows), check(names, rows, least=0, limit=50)
+
+    for some, more in (
+        (likely.mislabelled, ranked.mislabelled),
+        (likely.duplicates, ranked.duplicates),
+    ):
+        assert len(more) == 50
+        assert tuple(each for each in more if each.likely) == some
+        probabilities = [each.probability for each in more]
+        assert probabilities == sorted(probabilities, reverse=True)
+    assert likely.mislabelled
+
+
 def test_the_probability_of_a_wrong_name_ranks_and_counts_them():
     rng = np.random.default_rng(2)
     far = rng.uniform(0, 3, (3000, 31))

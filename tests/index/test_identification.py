@@ -169,10 +169,12 @@ def test_strangers_akin_to_a_large_enough_gallery_count_besides_the_bundles():
 
     assert (before.evidence.own_trials, before.outcome) == (0, "match")
     assert (after.evidence.own_trials, after.outcome) == (20, "unknown")
+    assert (before.evidence.holds_for, after.evidence.holds_for) == ("like-cohort", "kin")
     assert after.threshold == pytest.approx(0.98, abs=1e-3)
 
     identifier.replace_cohort(STRANGERS, source="gallery")
-    assert identifier.identify(on_circle(-3))[0].evidence.own_trials == 0
+    evidence = identifier.identify(on_circle(-3))[0].evidence
+    assert (evidence.own_trials, evidence.holds_for) == (0, "kin")
 
 
 def test_from_fifty_identities_with_two_samples_misses_are_the_gallerys_own():

@@ -64,6 +64,23 @@ def test_planted_faults_are_told_with_their_evidence(client, gallery, drawn):
     assert "check" in found["timings_ms"]
 
 
+def test_with_a_limit_that_many_are_ranked_and_without_the_likely_ones_told(
+    client, gallery, drawn
+):
+    names, rows = drawn
+    for character in range(6):
+        names[5 * character] = f"c{character + 9:02d}"
+    bulk(client, gallery, rows, names)
+
+    told = client.get(f"/galleries/{gallery}/health").json()
+    ranked = client.get(f"/galleries/{gallery}/health?limit=30").json()
+
+    assert 1 <= len(told["mislabelled"]) < 30
+    for name in ("mislabelled", "duplicates"):
+        assert len(ranked[name]) == 30
+        assert [each for each in ranked[name] if each["likely"]] == told[name]
+
+
 def test_lists_keep_to_the_limit_and_few_is_what_is_asked(client, gallery, drawn):
     names, rows = drawn
     bulk(client, gallery, rows, names)

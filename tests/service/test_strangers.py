@@ -84,6 +84,37 @@ def test_who_is_enrolled_under_another_name_is_left_out(index):
     ]
 
 
+def test_of_several_who_come_nearer_than_any_stranger_to_one_enrolled_the_nearest_is_left_out(
+    index,
+):
+    rows, labels = labelled((5, "herself"), 300, 301)
+    twin = takes(unit(PEOPLE[5] + 0.5 * PEOPLE[350]), 3)
+    rows, labels = np.concatenate([twin, rows]), [Label("", "twin", "twin", None)] * 3 + labels
+
+    found = choose_strangers(index, rows, labels, [], 0.05)
+
+    assert [(k.identity, k.enrolled_as) for k in found.left_out] == [("herself", "p5")]
+    assert [(k.identity, k.enrolled_as) for k in found.look_alikes] == [("twin", "p5")]
+
+
+def test_a_few_people_of_a_kind_of_their_own_let_all_strangers_of_that_kind_stay():
+    """The bundle's strangers are far from them, so that whoever is of their kind is nearer."""
+    kind = unit(PEOPLE[0] + 0.4 * PEOPLE[300:400])
+    index = Identifier(
+        lambda: FaissGallery(D, "cosine"), lambda far: expit(4 - 8 * far), PEOPLE[100:299]
+    )
+    index.enroll([Reference(i, f"p{i}") for i in range(5)], kind[:5])
+    strangers = kind[10:90]
+    labels = [Label("", f"q{i}", f"q{i}", None) for i in range(80)]
+
+    found = choose_strangers(index, strangers, labels, [], 0.05)
+
+    assert found.left_out == []
+    assert len(found.rows) == 80
+    assert len(found.look_alikes) > 40
+    assert found.chance < 1e-6
+
+
 def test_strangers_who_are_matched_stay_so_that_the_tail_is_whole(index):
     """Left out, they would let the next threshold name about twice as many as asked."""
     rows, labels = labelled(*range(300, 400))
@@ -96,6 +127,7 @@ def test_strangers_who_are_matched_stay_so_that_the_tail_is_whole(index):
     assert (best >= matched).sum() >= 8
     assert {k.identity for k in found.look_alikes} <= {f"q{i}" for i in range(300, 400)}
     assert found.look_alikes
+    assert found.chance > 1e-3
 
 
 def test_everybody_is_a_stranger_to_an_empty_gallery(index):
