@@ -13,7 +13,7 @@ export const app = {
   problem: null, // of the last refresh
   pictures: new Map(), // "gallery/sample id" → the picture it was enrolled from, in this tab
   question: null, // what the dialog asks
-  onGallery: () => {}, // another one was chosen
+  enter: () => {}, // has the view read anew what it shows
 };
 
 let drawing = false;
@@ -33,8 +33,25 @@ export function update() {
   drawing = true;
   queueMicrotask(() => {
     drawing = false;
+    const used = document.activeElement, places = around(used);
     draw();
+    if (used?.isConnected === false || used?.disabled) given = focus(places, NEAR);
   });
+}
+
+const NEAR = "h1, button:enabled, summary, input:enabled, select, textarea, [tabindex='0']";
+const TOLD = "[role=status][tabindex]:not(:empty)";
+
+let given = null; // what has the focus because the control that had it is gone
+
+/** An element and all that it is in, from within. */
+const around = (each) => each ? [each, ...around(each.parentElement)] : [];
+
+/** Give the focus to the first of some kind, as near as there is one. */
+function focus(places, kind) {
+  const found = places.filter((each) => each.isConnected).map((each) => each.querySelector(kind)).find(Boolean);
+  found?.focus();
+  return found;
 }
 
 /** Do a task that `place` shows as busy, and keep what went wrong there. */
@@ -52,6 +69,14 @@ export async function attempt(place, task) {
     place.busy = false;
     update();
   }
+}
+
+/** Attempt what may take away the control it was asked by: then the focus goes to what is told. */
+export async function act(place, task) {
+  const places = around(document.activeElement);
+  given = document.body;
+  await attempt(place, task);
+  if (document.activeElement === given) focus(places, TOLD);
 }
 
 /** Look again at what is served, and how it is. */
@@ -77,8 +102,10 @@ export async function refresh() {
 /** The gallery that is looked at, if it is known. */
 export const gallery = () => app.galleries?.find((each) => each.name === app.gallery);
 
-export const comparator = (title) =>
-  app.comparators.find((each) => `${each.name}@${each.version}` === title);
+/** A comparator's name, as calls take it. */
+export const titled = ({ name, version }) => `${name}@${version}`;
+
+export const comparator = (title) => app.comparators.find((each) => titled(each) === title);
 
 export function go(view) {
   location.hash = view;

@@ -2,10 +2,9 @@
 
 import { html, nothing } from "./vendor/lit-html-3.3.3.js";
 import { onLeave, update } from "./app.js";
-import { camera } from "./camera.js";
-import { microphone } from "./microphone.js";
+import { camera, microphone } from "./devices.js";
 import { pad } from "./pad.js";
-import { picture } from "./parts.js";
+import { keep, picture } from "./parts.js";
 import { count, listed } from "./words.js";
 
 const SHOWN = 60; // tiles; the rest is counted
@@ -164,7 +163,7 @@ export function sampleInput(into, modality, { folders = false, tiles = true } = 
       : nothing}
     ${typed ? html`<label class="field">${filed ? "Or type it" : "Text"}${into.many ? ", one sample a line" : ""}
       <textarea rows=${into.many ? 4 : 2} .value=${into.text}
-        @input=${(event) => { into.text = event.target.value; update(); }}></textarea></label>` : nothing}
+        @input=${keep(into, "text")}></textarea></label>` : nothing}
     ${into.told ? html`<p class="hint" role="alert">${into.told}</p>` : nothing}
     ${tiles ? tileList(into) : nothing}
   </fieldset>`;

@@ -5,5 +5,4 @@ export * from "./api.js";
 export * from "./app.js";
 export * from "./calls.js";
 export * from "./parts.js";
-export * from "./previews.js";
 export * from "./words.js";

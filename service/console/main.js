@@ -84,9 +84,8 @@ const page = () => html`
 
 const readiness = () => {
   if (app.ready === null) return html`<span class="state">…</span>`;
-  return app.ready.ready
-    ? html`<span class="state good"><span aria-hidden="true">●</span> ready</span>`
-    : html`<span class="state bad"><span aria-hidden="true">▲</span> not ready</span>`;
+  const [style, sign, words] = app.ready.ready ? ["good", "●", "ready"] : ["bad", "▲", "not ready"];
+  return html`<span class="state ${style}"><span aria-hidden="true">${sign}</span> ${words}</span>`;
 };
 
 /** The first sign of a key that no header can carry. */
@@ -166,6 +165,6 @@ for (const kind of ["dragover", "drop"]) { // a file dropped beside a box must n
   addEventListener(kind, (event) => event.preventDefault());
 }
 
-app.onGallery = () => VIEWS[app.view].enter?.();
+app.enter = () => VIEWS[app.view].enter?.();
 show();
 refresh().then(() => VIEWS[app.view].enter?.());

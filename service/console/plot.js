@@ -3,7 +3,7 @@
 import { html } from "./vendor/lit-html-3.3.3.js";
 import { app, update } from "./app.js";
 import { beyond, inside, nearest, paint, pixel, place, radiusOf, seen, whole } from "./canvas.js";
-import { preview } from "./previews.js";
+import { preview } from "./parts.js";
 
 const REACH = 12; // pixels of the page within which a click meets a point
 const STEADY = 4; // pixels that a click may slip

@@ -42,7 +42,7 @@ export const BANDS = {
   no: "no",
 };
 
-export const WHY_NO_MISS_RATE = {
+const WHY_NO_MISS_RATE = {
   "empty-gallery": "nobody is enrolled",
   "gallery-too-small": "fewer than 10 identities are enrolled, too few to tell",
   "no-calibration": "the comparator brings no measured scores to tell it by",
@@ -54,8 +54,24 @@ export const WHY_NO_MISS_RATE = {
 export const WHY_NO_POSTERIOR = {
   ...WHY_NO_MISS_RATE,
   "too-few-strangers": "the gallery has too few strangers to tell",
-  "outside-calibration": "it was not measured for galleries like this one",
+  "gallery-larger-than-calibrated": "it was not measured for galleries as large as this one",
+  "gallery-smaller-than-calibrated": "it was not measured for galleries as small as this one",
 };
+
+/** Who judges a gallery. */
+export const judges = ({ cohort_identities: strangers, own_trials: own, source }) =>
+  `${count(strangers, "stranger")} of the ${source}${own ? ` and ${count(own, "trial")} of the gallery against itself` : ""}`;
+
+/** Of which strangers it is said how many are named, where that is not all. */
+export const ofWhom = (evidence) =>
+  evidence.holds_for === "kin" ? "" : ", if they are like the bundle’s strangers";
+
+/** Where a rate truly lies, after it. */
+export const really = (interval) => interval ? `; really ${span(interval)}, in 95 % of cases` : "";
+
+/** How many of the enrolled are missed, or why that is not known. */
+export const missRate = ({ expected_fnir: missed, expected_fnir_reason: why }, interval) =>
+  missed === null ? `not known: ${WHY_NO_MISS_RATE[why] ?? why}` : `${rate(missed)}${really(interval)}`;
 
 const ADVICE = {
   "no-answer": "Start it again or check the network, then repeat. Nothing on this page is lost.",

@@ -1,5 +1,7 @@
 """The console as people use it to mend a gallery: every act undone, every answer judged."""
 
+import re
+
 import pytest
 
 from tests.browser import choose, installed, opened, press, show, status
@@ -172,6 +174,109 @@ def test_a_rate_that_is_made_the_default_is_what_the_gallery_then_answers_by(tab
     page.get_by_role("button", name="Make 10\u00a0% the default").wait_for()
     page.wait_for_load_state("networkidle")
     assert target() == 0.05
+
+
+def use(page, name, role="button"):
+    """Use a control by keys."""
+    page.get_by_role(role, name=name).first.focus()
+    page.keyboard.press("Enter")
+
+
+def demand_focus_on(page, told):
+    """Wait until the focus is on what is told of an edit."""
+    place = page.locator("[role=status]:focus").filter(has_text=re.compile(told))
+    place.wait_for(timeout=20_000)
+
+
+def test_after_each_edit_by_keys_the_focus_is_on_what_is_told_of_it(tab, drawn, tmp_path):
+    page = tab.page
+    show(page, "Gallery")
+    choose(page, drawn)
+
+    use(page, "Edit d3")
+    page.get_by_label("Merge d3 into").fill("c3")
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Merged d3 into c3")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # on the button that follows
+    demand_focus_on(page, "Undone")
+    use(page, "Forget c7")
+    page.get_by_role("dialog").get_by_role("button", name="Forget").focus()
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Forgotten")
+    use(page, "Edit c4")
+    page.get_by_label("New name of c4").fill("vier")
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Renamed c4")
+    page.get_by_text("What can be undone (1)").click()
+    use(page, "Undo version")
+    demand_focus_on(page, "Undone")
+
+    show(page, "Threshold")
+    slider = page.get_by_role("slider", name="Strangers that may be named")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    use(page, "Make")
+    demand_focus_on(page, "From now on")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Undone")
+
+    show(page, "Map")
+    page.get_by_role("status").filter(has_text="Laid out by neighbours.").wait_for()
+    page.get_by_role("region", name="Samples on the map").get_by_role("checkbox").first.focus()
+    page.keyboard.press("Space")
+    use(page, "Split off as")
+    demand_focus_on(page, "Split off 1 sample")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Undone")
+
+    path = tmp_path / "probe.png"
+    path.write_bytes(draw(5, 9))
+    show(page, "Identify")
+    page.get_by_label("Samples", exact=True).set_input_files(path)
+    use(page, "Identify")
+    status(page, "Match c5")
+    use(page, "No, not c5")
+    demand_focus_on(page, "Remembered")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    demand_focus_on(page, "Taken back")
+
+
+def test_where_a_control_goes_the_focus_stays_near(tab, drawn):
+    page = tab.page
+    show(page, "Identify")
+    choose(page, drawn)
+    files = page.get_by_label("Samples", exact=True)
+    pictures = [("a.png", 1), ("b.png", 2)]
+    files.set_input_files(
+        [{"name": n, "mimeType": "image/png", "buffer": draw(9, take)} for n, take in pictures]
+    )
+
+    use(page, "Remove b.png")
+    page.get_by_role("button", name="Remove a.png").and_(page.locator(":focus")).wait_for()
+    page.keyboard.press("Enter")
+    files.and_(page.locator(":focus")).wait_for()
+
+
+def test_a_view_tells_of_what_was_done_in_it_only(tab, drawn):
+    page = tab.page
+    show(page, "Gallery")
+    choose(page, drawn)
+    press(page, "Edit d3")
+    page.get_by_label("Merge d3 into").fill("c3")
+    press(page, "Merge")
+    status(page, "Merged d3 into c3")
+
+    for view in ("Health", "Map", "Threshold"):
+        show(page, view)
+        page.wait_for_load_state("networkidle")
+        assert page.get_by_text("Merged d3 into c3").count() == 0
+        assert page.get_by_role("button", name="Undo").count() == 0
+    show(page, "Gallery")
+    assert status(page, "Merged d3 into c3").endswith("Undo")
 
 
 @pytest.mark.parametrize("width", [1000, 320])

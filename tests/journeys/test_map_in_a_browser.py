@@ -145,6 +145,32 @@ def test_a_legend_entry_and_its_cluster_are_selected_and_merged(tab, served, dra
     assert enrolled(served, drawn)["d3"] == 3
 
 
+def test_too_many_to_merge_are_told_as_such(tab, served, tmp_path):
+    with served.client() as client:
+        client.post("/galleries", json={"name": "crowded"})
+        for i in range(21):
+            enroll(client, "crowded", f"c{i:02}", [(i, 1)])
+    page = tab.page
+    look(page, "crowded")
+    press(page, "Select the only one of its identity: 21 samples")
+
+    merge = page.get_by_role("button", name="Merge 21 identities into c00")
+    merge.focus()
+    page.keyboard.press("Enter")
+    page.screenshot(path=tmp_path / "too-many.png", full_page=True)
+    why = "At most 20 identities are merged at a time; samples of 21 are selected."
+    assert merge.get_attribute("aria-disabled") == "true"
+    assert page.locator(f"#{merge.get_attribute('aria-describedby')}").inner_text() == why
+    assert len(enrolled(served, "crowded")) == 21
+
+    page.get_by_role("region", name="Samples on the map").get_by_role("checkbox").last.uncheck()
+    page.get_by_text(why).wait_for(state="detached")
+    assert merge.count() == 0
+    page.get_by_role("button", name="Merge 20 identities into c00").click()
+    status(page, "Merged c01, c02")
+    assert len(enrolled(served, "crowded")) == 2
+
+
 def test_by_keys_alone_a_sample_is_found_split_off_and_forgotten(tab, served, drawn):
     page = tab.page
     look(page, drawn)

@@ -172,7 +172,10 @@ def test_what_was_done_is_what_is_counted(prometheus):
         f"some of {DECISIONS}",
     )
     routes = counted("sum by (route, code) (kindred_http_requests_total)")
-    assert ("404", "/galleries/{gallery}") in routes
-    assert ("404", "_other") in routes
+    assert ("4xx", "/galleries/{gallery}") in routes
+    assert ("4xx", "_other") in routes
     assert not [c for c, route in routes if c.startswith("5") and route != "/health/ready"]
+    assert ("not-found",) in counted("sum by (type) (kindred_problems_total)")
+    assert prometheus.ask("kindred:server_errors:ratio_rate5m")
+    assert not counted("kindred:server_errors:ratio_rate5m")  # clients' mistakes are none
     assert {stage for (stage,) in counted("sum by (stage) (kindred_stage_duration_seconds_count)")}

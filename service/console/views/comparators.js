@@ -1,7 +1,7 @@
 // What compares here: of whom it learnt, what it takes, and how well it does.
 
 import {
-  app, attempt, count, day, get, html, nothing, path, problemBox, rate, score, table, toRead,
+  app, attempt, count, day, facts, get, html, nothing, path, problemBox, rate, score, table, titled, toRead,
 } from "../kit.js";
 
 export const title = "Comparators";
@@ -14,18 +14,18 @@ export const view = () => html`
   ${toRead("comparators", "list_comparators")}`;
 
 const card = (each) => html`<section class="panel">
-  <h2>${each.name}@${each.version}</h2>
+  <h2>${titled(each)}</h2>
   <p>${each.description}</p>
-  <dl>
-    <div><dt>Takes</dt><dd>${takes(each.modalities)}</dd></div>
-    <div><dt>Licence</dt><dd>${each.licence}</dd></div>
-    <div><dt>Runs on</dt><dd>${each.provider}</dd></div>
-    <div><dt>Compares by</dt><dd>${each.distance} distance of ${count(each.dimension, "number")}, rule ${each.rule}</dd></div>
-    <div><dt>Brings</dt><dd>${count(each.cohort_identities, "stranger")}</dd></div>
-    <div><dt>Made</dt><dd>${each.created ? day(each.created) : "its bundle does not tell when"}</dd></div>
-    <div><dt>Used by</dt><dd>${users(each)}</dd></div>
-    <div><dt>Digest</dt><dd><code>${each.digest}</code></dd></div>
-  </dl>
+  ${facts([
+    ["Takes", takes(each.modalities)],
+    ["Licence", each.licence],
+    ["Runs on", each.provider],
+    ["Compares by", `${each.distance} distance of ${count(each.dimension, "number")}, rule ${each.rule}`],
+    ["Brings", count(each.cohort_identities, "stranger")],
+    ["Made", each.created ? day(each.created) : "its bundle does not tell when"],
+    ["Used by", users(each)],
+    ["Digest", html`<code>${each.digest}</code>`],
+  ])}
   ${each.operating_points.length ? html`<h3>Of two samples</h3>
     ${table(`Operating points of ${each.name}`, ["Different pairs taken for the same", "Score needed", "Same pairs missed"], each.operating_points.map((point) => html`<tr><td>at most ${rate(point.fmr)}</td><td>${score(point.threshold)}</td><td>${rate(point.fnmr)}</td></tr>`))}` : nothing}
   ${each.metrics.length ? html`<details><summary>Measured</summary>
@@ -37,7 +37,7 @@ const cards = {}; // digest → { busy, problem, text }
 
 const written = (each) => {
   const card = cards[each.digest] ??= { busy: false, problem: null, text: null };
-  const named = `${each.name}@${each.version}`;
+  const named = titled(each);
   return html`<details @toggle=${(event) => {
     if (!event.target.open || card.text !== null) return;
     attempt(card, async () => { card.text = (await get(path("comparators", named))).card; });
@@ -48,7 +48,7 @@ const written = (each) => {
 
 const users = (each) => {
   if (!app.galleries) return "this key does not list galleries";
-  const found = app.galleries.filter((one) => one.comparator === `${each.name}@${each.version}`);
+  const found = app.galleries.filter((one) => one.comparator === titled(each));
   return found.length ? found.map((one) => html`<div>${one.name}, ${
     one.digest === each.digest ? "" : "by an earlier digest, "}made ${day(one.created)}</div>`) : "no gallery";
 };

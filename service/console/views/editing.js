@@ -1,24 +1,12 @@
 // Identities renamed, merged and split, what was rejected, and all of it undone.
 
 import {
-  app, attempt, call, callOnce, count, day, get, html, nothing, path, preview, problemBox, rate,
-  refresh, score, update,
+  app, attempt, call, count, day, get, html, keep, nothing, path, preview, problemBox, rate, score, update,
 } from "../kit.js";
+import { change, patch, post, undo } from "../edits.js";
 
-const made = { busy: false, problem: null, told: "", version: null, of: null };
 const history = { busy: false, problem: null, of: null, edits: [], rejections: [] };
 const open = { who: null, name: "", into: "", to: "", chosen: new Set(), similar: null };
-
-let changed = () => {};
-
-/** Have a task done after each edit: the list of identities is another then. */
-export const onEdit = (task) => { changed = task; };
-
-async function edited(told, version) {
-  const of = app.gallery;
-  await Promise.all([refresh(), changed(), readHistory()]);
-  Object.assign(made, { told, version, of });
-}
 
 export function readHistory() {
   const name = app.gallery;
@@ -30,39 +18,25 @@ export function readHistory() {
   });
 }
 
-/** Do an edit; give the version that undoes it, null where it failed or cannot be undone. */
-async function edit(told, task) {
-  await attempt(made, async () => {
-    Object.assign(made, { told: "", version: null });
-    const { version } = await task();
-    open.who = null;
-    await edited(told, version);
-  });
-  return made.version;
-}
-
 /** Whether an edit was not undone. */
 export const stands = (version) => history.edits.some((each) => each.version === version);
 
-const post = (what, fields) => callOnce(path("galleries", app.gallery, what), fields);
+/** Do an edit, and close the controls; give the version that undoes it, null where it failed. */
+const edit = (told, step) => change(told, [async () => {
+  const done = await step();
+  open.who = null;
+  return done;
+}]);
 
-const rename = (who, name) => edit(`Renamed ${who} to ${name}.`, async () => {
-  await call("PATCH", path("galleries", app.gallery, "identities", who), { name });
-  const { edits } = await get(path("galleries", app.gallery, "edits"));
-  return { version: edits.find((each) => each.to === name)?.version ?? null };
-});
+const rename = (who, name) => edit(`Renamed ${who} to ${name}.`, patch(["identities", who], { name }, (each) => each.to === name));
 
-export const merge = (from, into) => edit(`Merged ${from} into ${into}.`, () => post("merge", { from, into }));
+export const merge = (from, into) => edit(`Merged ${from} into ${into}.`, post("merge", { from, into }));
 
 export const move = (identity, samples, into) => edit(
-  `Moved ${count(samples.length, "sample")} of ${identity} to ${into}.`,
-  () => post("split", { identity, samples, into }),
+  `Moved ${count(samples.length, "sample")} of ${identity} to ${into}.`, post("split", { identity, samples, into }),
 );
 
-const undo = (version) => edit("Undone.", () => post("undo", { version }));
-
-const takeBack = (id) => edit("Taken back.", () =>
-  call("DELETE", path("galleries", app.gallery, "rejections", id)).then(() => ({ version: null })));
+const takeBack = (id) => change("Taken back.", [() => call("DELETE", path("galleries", app.gallery, "rejections", id))], false);
 
 /** Open the controls of one identity, or close them. */
 export async function toggle(who) {
@@ -83,8 +57,6 @@ export async function toggle(who) {
 
 export const isOpen = (who) => open.who === who;
 
-const typed = (field) => (event) => { open[field] = event.target.value; update(); };
-
 const submit = (task) => (event) => {
   event.preventDefault();
   task();
@@ -94,12 +66,12 @@ const submit = (task) => (event) => {
 export const controls = (each) => html`<div class="panel edit">
   <form class="row" @submit=${submit(() => rename(each.identity, open.name.trim()))}>
     <label class="field">New name of ${each.identity} <input required maxlength="128" autocomplete="off"
-      .value=${open.name} @input=${typed("name")}></label>
+      .value=${open.name} @input=${keep(open, "name")}></label>
     <button ?disabled=${!open.name.trim() || open.name.trim() === each.identity}>Rename</button>
   </form>
   <form class="row" @submit=${submit(() => merge(each.identity, open.into.trim()))}>
     <label class="field">Merge ${each.identity} into <input required maxlength="128" autocomplete="off"
-      list="similar" .value=${open.into} @input=${typed("into")}></label>
+      list="similar" .value=${open.into} @input=${keep(open, "into")}></label>
     <button ?disabled=${!open.into.trim() || open.into.trim() === each.identity}>Merge</button>
   </form>
   ${similar(each)}
@@ -111,7 +83,7 @@ export const controls = (each) => html`<div class="panel edit">
         update();
       }}>${preview(app.gallery, each.identity, sample.id)} sample ${sample.id}</label></li>`)}</ul></fieldset>
     <label class="field">Move them to, new or known <input required maxlength="128" autocomplete="off"
-      list="similar" .value=${open.to} @input=${typed("to")}></label>
+      list="similar" .value=${open.to} @input=${keep(open, "to")}></label>
     <button ?disabled=${!open.chosen.size || !open.to.trim() || open.to.trim() === each.identity}>Move ${count(open.chosen.size, "sample")}</button>
   </form>` : nothing}
   ${past(each)}
@@ -132,18 +104,12 @@ const similar = (each) => open.similar === null ? html`<p class="hint">Looking f
       @click=${() => { open.into = other.identity; update(); }}>${other.identity} ${score(other.score)}</button></li>`)}</ul>`
   : nothing;
 
-/** What was just done, to be undone at once. */
-export const lastEdit = () => html`${problemBox(made.problem)}
-  <div role="status">${made.told && made.of === app.gallery ? html`<p class="row"><span>${made.told}</span>
-    ${made.version === null || !stands(made.version) ? nothing
-      : html`<button type="button" @click=${() => undo(made.version)}>Undo</button>`}</p>` : nothing}</div>`;
-
 /** Everything that can be undone or taken back. */
 export const pastEdits = () => history.of !== app.gallery ? nothing : html`
   <details class="panel"><summary>What can be undone (${history.edits.length + history.rejections.length})</summary>
   ${problemBox(history.problem)}
   <ul class="review">${history.edits.map((each) => html`<li class="row"><span>${described(each)}</span>
-    <button type="button" class="small" aria-label="Undo version ${each.version}" @click=${() => undo(each.version)}>Undo</button></li>`)}
+    <button type="button" class="small" aria-label="Undo version ${each.version}" @click=${() => undo([each.version])}>Undo</button></li>`)}
   ${history.rejections.map((each) => html`<li class="row"><span>${rejected(each)}</span>
     <button type="button" class="small" aria-label="Take back that it is not ${each.identity}" @click=${() => takeBack(each.id)}>Take back</button></li>`)}</ul>
   ${history.edits.length + history.rejections.length ? nothing : html`<p class="hint">Nothing.</p>`}</details>`;

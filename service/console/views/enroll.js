@@ -2,7 +2,7 @@
 
 import {
   app, asCode, attempt, busyButton, callOnce, count, explained, form, gallery, galleryField, go,
-  html, listed, modalityOf, nothing, picture, problemBox, refresh, sentence, spoken, table, update,
+  html, keep, listed, modalityOf, nothing, picture, problemBox, refresh, sentence, spoken, table, update,
 } from "../kit.js";
 import { box, paste as pasteInto, sampleInput } from "../inputs.js";
 import { drawings, firstDrawings } from "../drawings.js";
@@ -173,7 +173,7 @@ export const view = () => {
     <details class="field"><summary>Metadata</summary>
       <label class="field">A JSON object, given to each of them; empty: none
         <textarea rows="2" spellcheck="false" .value=${entry.metadata}
-          @input=${(event) => { entry.metadata = event.target.value; update(); }}></textarea></label>
+          @input=${keep(entry, "metadata")}></textarea></label>
     </details>
     <div class="row">
       ${busyButton(found, total ? `Enroll ${count(total, "sample")} of ${count(open.length, "identity", "identities")}` : "Enroll", enrollAll, "Enrolling…")}
@@ -195,7 +195,7 @@ export const view = () => {
 const rows = () => groups.map((group, i) => html`<tr>
     <th scope="row">${group.done ? group.name : html`<input aria-label="Identity of row ${i + 1}" autocomplete="off"
       placeholder="name" .value=${group.name}
-      @input=${(event) => { group.name = event.target.value; entry.missing = ""; update(); }}>`}</th>
+      @input=${keep(group, "name", () => { entry.missing = ""; update(); })}>`}</th>
     <td><ul class="strip" aria-label="Chosen for row ${i + 1}">${group.items.slice(0, SHOWN).map((item) => html`<li title=${item.name}>${picture(item)}${
       item.url ? nothing : html`<span class="name">${item.name}</span>`}</li>`)}${
       group.items.length > SHOWN ? html`<li>+${group.items.length - SHOWN}</li>` : nothing}</ul></td>

@@ -1,12 +1,11 @@
 // Who is enrolled: found, described, forgotten with a receipt. And galleries, made and deleted.
 
 import {
-  app, ask, attempt, call, comparator, count, day, gallery, galleryField, get, html, nothing, path,
-  preview, problemBox, rate, refresh, table, toRead, update,
+  act, app, ask, attempt, busyButton, call, choice, comparator, count, day, gallery, galleryField,
+  get, html, keep, nothing, path, preview, problemBox, rate, refresh, table, titled, toRead, update,
 } from "../kit.js";
-import { forgetReceipt, readReceipt, receiptCard } from "../receipts.js";
-import { checking, consistency, isChecked, share } from "./consistency.js";
-import { controls, isOpen, lastEdit, onEdit, pastEdits, readHistory, toggle } from "./editing.js";
+import { forget, lastEdit } from "../edits.js";
+import { controls, isOpen, pastEdits, readHistory, toggle } from "./editing.js";
 
 export const title = "Gallery";
 
@@ -20,17 +19,11 @@ const ORDERS = {
 };
 
 const list = { busy: false, problem: null, of: null, items: [], next: null, looked: 0, wanted: "", order: "listed" };
-const gone = { busy: false, problem: null };
 const made = {
   busy: false, problem: null, told: "", name: "", comparator: "", percent: "", references: "b", keep: false,
 };
 
-onEdit(() => reload());
-
-export function enter() {
-  if (!list.busy || list.of !== app.gallery) reload(); // other views change it too
-  readHistory();
-}
+export const enter = () => Promise.all([reload(), readHistory()]);
 
 function reload() {
   Object.assign(list, { of: app.gallery, items: [], next: "0", looked: 0, busy: false });
@@ -69,20 +62,6 @@ function search(event) {
   reload();
 }
 
-async function forget(words, where) {
-  const yes = await ask({
-    title: `Forget ${words}?`,
-    text: `It is deleted from gallery ${app.gallery} for good, and found no more from that moment on. This cannot be undone.`,
-    confirm: "Forget",
-  });
-  if (!yes) return;
-  await attempt(gone, async () => {
-    forgetReceipt();
-    const { version } = await call("DELETE", where);
-    await Promise.all([readReceipt(app.gallery, version, words), refresh(), reload()]);
-  });
-}
-
 function create(event) {
   event.preventDefault();
   return attempt(made, async () => {
@@ -116,7 +95,7 @@ async function deleteGallery() {
     typed: name,
   });
   if (!yes) return;
-  await attempt(made, async () => {
+  await act(made, async () => {
     await call("DELETE", path("galleries", name));
     made.told = `Deleted gallery ${name}.`;
     await refresh();
@@ -135,8 +114,7 @@ export const view = () => {
       <label class="field">Part of a name <input name="wanted" type="search" .value=${list.wanted} autocomplete="off"></label>
       <button>Search</button>
     </form>
-    ${problemBox(list.problem)}${problemBox(gone.problem)}
-    <div role="status">${receiptCard()}</div>
+    ${problemBox(list.problem)}
     ${lastEdit()}
     ${listed()}
     ${pastEdits()}
@@ -146,11 +124,8 @@ export const view = () => {
 
 const listed = () => html`
   ${list.items.length ? html`${checking()}
-    <div class="field"><label for="order">Those shown, by</label><select id="order" @change=${(event) => {
-      list.order = event.target.value;
-      update();
-    }}>${Object.entries(ORDERS).filter(([name]) => name !== "consistency" || isChecked()).map(([name, [words]]) => html`
-      <option value=${name} .selected=${name === list.order}>${words}</option>`)}</select></div>
+    <div class="row">${choice("order", "Those shown, by", list.order, Object.entries(ORDERS).filter(([name]) => name !== "consistency" || isChecked())
+      .map(([name, [words]]) => [name, words]), keep(list, "order"))}</div>
     ${table("Identities", ["Identity", "Samples", ...isChecked() ? ["Consistency"] : [], "Metadata", ""],
       list.items.toSorted(ORDERS[list.order][1]).map(identityRow), "stack")}` : nothing}
   <p class="hint" role="status">${list.busy ? `Looking… ${list.looked}` : list.items.length
@@ -163,16 +138,14 @@ const identityRow = (each) => html`<tr>
   <td><details><summary>${count(each.samples.length, "sample")}</summary><ul class="plain">${each.samples.map((sample) => {
     return html`<li class="row">${preview(app.gallery, each.identity, sample.id)}<span>sample ${sample.id}, ${day(sample.created)}</span>
       <button type="button" class="small" aria-label="Forget sample ${sample.id} of ${each.identity}"
-        @click=${() => forget(`sample ${sample.id} of ${each.identity}`,
-          path("galleries", app.gallery, "identities", each.identity, "samples", sample.id))}>Forget</button></li>`;
+        @click=${() => forget(`sample ${sample.id} of ${each.identity}`, [[each.identity, "samples", sample.id]])}>Forget</button></li>`;
   })}</ul></details></td>
   ${isChecked() ? html`<td data-label="Consistency">${consistency(each.identity)}</td>` : nothing}
   <td class="metadata">${Object.entries(each.metadata).map(([name, value]) => html`<div>${name}: ${
     typeof value === "string" ? value : JSON.stringify(value)}</div>`)}</td>
   <td><div class="row"><button type="button" aria-label="Edit ${each.identity}" aria-expanded=${isOpen(each.identity)}
     @click=${() => toggle(each.identity)}>Edit</button>
-    <button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity,
-    path("galleries", app.gallery, "identities", each.identity))}>Forget</button></div></td>
+    <button type="button" aria-label="Forget ${each.identity}" @click=${() => forget(each.identity, [[each.identity]])}>Forget</button></div></td>
 </tr>
 ${isOpen(each.identity) ? html`<tr><td colspan="5">${controls(each)}</td></tr>` : nothing}`;
 
@@ -180,14 +153,12 @@ const newGallery = () => html`<details class="panel"><summary>New gallery</summa
   <form @submit=${create}>
     <div class="row">
       <label class="field">Name <input required maxlength="128" pattern="[A-Za-z0-9._~\\-]+" autocomplete="off"
-        title="Letters, digits and . _ ~ -" .value=${made.name} @input=${set("name")}></label>
-      <div class="field"><label for="comparator">Comparator</label><select id="comparator" @change=${set("comparator")}><option value="">the usual one</option>${
-        app.comparators.map((each) => html`<option value="${each.name}@${each.version}"
-          .selected=${made.comparator === `${each.name}@${each.version}`}>${each.name}@${each.version}</option>`)}</select></div>
+        title="Letters, digits and . _ ~ -" .value=${made.name} @input=${keep(made, "name")}></label>
+      ${choice("comparator", "Comparator", made.comparator, [["", "the usual one"], ...app.comparators.map((each) => [titled(each)])], keep(made, "comparator"))}
       <label class="field">Strangers that may be named, in % <input type="number" min="0.01" max="99" step="any"
-        .value=${made.percent} @input=${set("percent")} placeholder="as the service"></label>
-      ${twoSided() ? html`<div class="field"><label for="references">Enrolled are</label><select id="references" @change=${set("references")}>${["a", "b"].map((side) => html`
-        <option value=${side} .selected=${side === made.references}>side ${side}: ${comparator(made.comparator).modalities[side]}</option>`)}</select></div>` : nothing}
+        .value=${made.percent} @input=${keep(made, "percent")} placeholder="as the service"></label>
+      ${twoSided() ? choice("references", "Enrolled are", made.references,
+        ["a", "b"].map((side) => [side, `side ${side}: ${comparator(made.comparator).modalities[side]}`]), keep(made, "references")) : nothing}
     </div>
     <label class="check"><input type="checkbox" .checked=${made.keep} @change=${(event) => {
       made.keep = event.target.checked;
@@ -196,9 +167,52 @@ const newGallery = () => html`<details class="panel"><summary>New gallery</summa
     <div class="row"><button class="first">Make the gallery</button></div>
   </form></details>
   ${problemBox(made.problem)}
-  <p role="status">${made.told}</p>`;
+  <p role="status" tabindex="-1">${made.told}</p>`;
 
-const set = (name) => (event) => {
-  made[name] = event.target.value;
-  update();
-};
+// How consistent identities are: how many of their samples would be named as them, each left out.
+
+const AGAIN = 1000; // milliseconds until a map whose outcomes are not told is asked for again
+
+const checked = { busy: false, problem: null, of: null, version: 0, tallies: null };
+
+/** What the gallery's map tells of its samples, counted by identity. */
+const check = () => attempt(checked, async () => {
+  const of = app.gallery;
+  let map = await get(path("galleries", of, "map"));
+  while (!map.outcomes && map.progress < 1 && app.view === "gallery") {
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    map = await get(path("galleries", of, "map"));
+  }
+  Object.assign(checked, { of, version: map.version, tallies: map.outcomes ? tallied(map) : new Map() });
+});
+
+function tallied({ identities, outcomes }) {
+  const tallies = new Map();
+  identities.forEach((identity, i) => {
+    if (!tallies.has(identity)) tallies.set(identity, { own: 0, tried: 0 });
+    const tally = tallies.get(identity);
+    if (outcomes[i] === "own") tally.own++;
+    if (outcomes[i] !== "alone") tally.tried++;
+  });
+  return tallies;
+}
+
+/** Whether something is known of the gallery as it is now. */
+const isChecked = () => checked.of === app.gallery && checked.version === (gallery()?.version ?? checked.version);
+
+/** The share of an identity's samples that would be named as it; of whom none is known, more than all. */
+function share(identity) {
+  const tally = checked.tallies.get(identity);
+  return tally?.tried ? tally.own / tally.tried : 2;
+}
+
+function consistency(identity) {
+  const tally = checked.tallies.get(identity);
+  if (!tally) return "not told";
+  return tally.tried ? `${tally.own} of ${tally.tried} named as it` : "only one sample";
+}
+
+/** Have it checked; what the column then tells. */
+const checking = () => html`<div class="row">${busyButton(checked, "Check consistency", check, "Checking…")}
+    ${isChecked() ? html`<span class="hint">How many samples would be named as their identity, if each were left out and came as a probe: the map shows which would not.</span>` : nothing}</div>
+  ${problemBox(checked.problem)}`;

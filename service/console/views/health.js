@@ -4,12 +4,13 @@ import {
   app, attempt, busyButton, count, galleryField, get, go, html, nothing, path, preview, problemBox,
   rate, score, toRead, update,
 } from "../kit.js";
-import { lastEdit, merge, move, stands } from "./editing.js";
+import { lastEdit } from "../edits.js";
+import { merge, move, readHistory, stands } from "./editing.js";
 import { lookFor } from "./gallery.js";
 
 export const title = "Health";
 
-const LIMIT = 100;
+export const enter = readHistory; // for what was done and undone
 
 const found = { busy: false, problem: null, report: null, queue: [], at: 0 };
 
@@ -58,7 +59,7 @@ const LISTS = {
 const check = () => attempt(found, async () => {
   found.report = null;
   update();
-  const report = await get(`${path("galleries", app.gallery, "health")}?limit=${LIMIT}`);
+  const report = await get(path("galleries", app.gallery, "health"));
   const queue = Object.entries(LISTS).flatMap(([name, list]) =>
     (report[name] ?? []).map((each) => ({ list, each, dismissed: false, version: null })));
   Object.assign(found, { report, queue, at: 0 });
@@ -106,7 +107,7 @@ export const view = () => {
     ${report && found.queue.length ? review() : nothing}
     ${lastEdit()}
     ${report && found.queue.length ? all() : nothing}
-    ${toRead(`${path("galleries", app.gallery, "health")}?limit=${LIMIT}`, "check_gallery", [app.gallery], { limit: LIMIT })}`;
+    ${toRead(path("galleries", app.gallery, "health"), "check_gallery", [app.gallery])}`;
 };
 
 const summary = (report) => html`<p><b>${found.queue.length ? `${count(found.queue.length, "thing")} to look at` : "Nothing found"}</b> among ${

@@ -1,9 +1,9 @@
 // Whose is it? Candidates, what a match would need, and "unknown" as large as a match.
 
 import {
-  BANDS, OUTCOMES, WHY_NO_MISS_RATE, WHY_NO_POSTERIOR, app, asCode, attempt, busyButton, call,
-  count, explained, form, gallery, galleryField, go, html, modalityOf, nothing, path, picture,
-  preview, problemBox, rate, refresh, score, span, spoken, update,
+  BANDS, OUTCOMES, WHY_NO_POSTERIOR, act, app, asCode, attempt, busyButton, call, count, explained, facts,
+  form, gallery, galleryField, go, html, judges, keep, missRate, modalityOf, nothing, ofWhom, path, picture,
+  preview, problemBox, rate, really, refresh, score, spoken, update,
 } from "../kit.js";
 import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
 import { TRIALS, drawings, drawn } from "../drawings.js";
@@ -56,7 +56,7 @@ export const view = () => html`
       <input type="number" min="0.01" max="99" step="any" inputmode="decimal"
         placeholder=${gallery() ? String(+(gallery().target_fpir * 100).toPrecision(6)) : ""}
         .value=${asked.percent}
-        @input=${(event) => { asked.percent = event.target.value; update(); }}></label>
+        @input=${keep(asked, "percent")}></label>
   </div>
   ${sampleInput(probes, modalityOf("probes"))}
   ${drawings.taken && modalityOf("probes") === "image" ? trials() : nothing}
@@ -117,24 +117,16 @@ function why(result) {
   }
 }
 
-const row = (term, text) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`;
-
-const figures = (answer, result) => result.reason === "empty-gallery" ? nothing : html`<dl>
-  ${result.p_value === null ? nothing : row("Strangers who come as close", `${rate(result.p_value)} (p-value)`)}
-  ${result.target_fpir === null ? nothing : row("Strangers that may be named", html`${rate(result.target_fpir)}${
-    result.evidence.fpir_interval ? html`; really ${span(result.evidence.fpir_interval)}, in 95 % of cases` : nothing}`)}
-  ${row("Enrolled that this threshold misses", result.expected_fnir === null
-    ? `not known: ${WHY_NO_MISS_RATE[result.expected_fnir_reason] ?? result.expected_fnir_reason}`
-    : `${rate(result.expected_fnir)}${result.evidence.fnir_interval
-      ? `; really ${span(result.evidence.fnir_interval)}, in 95 % of cases` : ""}`)}
-  ${result.decision.margin === null ? nothing
-    : row("Margin", `${score(result.decision.margin)} above ${result.decision.runner_up}`)}
-  ${result.score === null ? nothing : row("Probability", result.posterior === null
+const figures = (answer, result) => result.reason === "empty-gallery" ? nothing : facts([
+  result.p_value !== null && ["Strangers who come as close", `${rate(result.p_value)} (p-value)`],
+  result.target_fpir !== null && ["Strangers that may be named", `${rate(result.target_fpir)}${really(result.evidence.fpir_interval)}${ofWhom(result.evidence)}`],
+  ["Enrolled that this threshold misses", missRate(result, result.evidence.fnir_interval)],
+  result.decision.margin !== null && ["Margin", `${score(result.decision.margin)} above ${result.decision.runner_up}`],
+  result.score !== null && ["Probability", result.posterior === null
     ? `not known: ${WHY_NO_POSTERIOR[result.posterior_reason] ?? result.posterior_reason}`
-    : `${result.candidates[0].identity} ${rate(result.posterior)}, nobody enrolled ${rate(result.unknown_posterior)}`)}
-  ${row("Judged by", `${count(result.evidence.cohort_identities, "stranger")} of the ${result.evidence.source}${
-    result.evidence.own_trials ? ` and ${count(result.evidence.own_trials, "trial")} of the gallery against itself` : ""}, version ${answer.version}`)}
-</dl>`;
+    : `${result.candidates[0].identity} ${rate(result.posterior)}, nobody enrolled ${rate(result.unknown_posterior)}`],
+  ["Judged by", `${judges(result.evidence)}, version ${answer.version}`],
+]);
 
 const candidates = (answer, result) => result.candidates.length ? html`<h2>${
   result.outcome === "match" ? "Closest" : result.reason === "rejected-before"
@@ -159,7 +151,7 @@ const about = (result) => {
   return said.get(result);
 };
 
-const judge = (id, result, verdict, identity) => attempt(about(result), async () => {
+const judge = (id, result, verdict, identity) => act(about(result), async () => {
   const answer = await call("POST", "feedback", { decision: id, verdict, identity });
   const place = about(result);
   place.rejection = answer.rejection;
@@ -169,7 +161,7 @@ const judge = (id, result, verdict, identity) => attempt(about(result), async ()
   refresh();
 });
 
-const takeBack = (gallery, result) => attempt(about(result), async () => {
+const takeBack = (gallery, result) => act(about(result), async () => {
   const place = about(result);
   await call("DELETE", path("galleries", gallery, "rejections", place.rejection));
   Object.assign(place, { rejection: null, told: "Taken back." });
@@ -187,7 +179,7 @@ function feedback(answer, result) {
       <button type="button" @click=${() => judge(id, result, "confirm", name)}>Yes, it is ${name}</button>
       ${result.reason === "rejected-before" ? nothing
         : html`<button type="button" @click=${() => judge(id, result, "reject", name)}>No, not ${name}</button>`}`}
-    ${place.told ? html`<span role="status">${place.told}</span>` : nothing}
+    ${place.told ? html`<span role="status" tabindex="-1">${place.told}</span>` : nothing}
     ${place.rejection ? html`<button type="button" @click=${() => takeBack(answer.gallery, result)}>Take back</button>` : nothing}
   </div>${problemBox(place.problem)}`;
 }

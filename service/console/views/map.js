@@ -1,12 +1,12 @@
 // A gallery as a map: what lies close together is alike; whatever is selected on it can be mended.
 
 import {
-  app, attempt, count, galleryField, get, html, nothing, onLeave, path, preview, problemBox, rate,
+  app, attempt, choice, count, galleryField, get, html, keep, nothing, onLeave, path, preview, problemBox, rate,
   score, table, toRead, update,
 } from "../kit.js";
 import { SHAPES } from "../canvas.js";
 import { TOOLS, approach, forgetView, giveUp, isWhole, plot, plotted, showAll } from "../plot.js";
-import { acts, chosen, onMended } from "./selection.js";
+import { acts, chosen } from "./selection.js";
 
 export const title = "Map";
 
@@ -30,7 +30,6 @@ const shown = { by: "outcome", links: true, wanted: "", page: 0 };
 let groups = []; // of the colouring: { name, style, size }
 
 onLeave(() => clearTimeout(found.timer));
-onMended(() => load());
 
 export function enter() {
   if (found.of !== app.gallery) {
@@ -38,7 +37,7 @@ export function enter() {
     chosen.clear();
     forgetView();
   }
-  load();
+  return load();
 }
 
 async function load() {
@@ -143,10 +142,7 @@ export const view = () => {
 
 const drawn = (map) => !map.samples.length ? html`<p role="status">Nobody is enrolled here.</p>` : html`
   <div class="row">
-    <div class="field"><label for="by">Colour by</label><select id="by" @change=${(event) => {
-      shown.by = event.target.value;
-      dress();
-    }}>${Object.entries(BY).map(([name, words]) => html`<option value=${name} .selected=${name === shown.by}>${words}</option>`)}</select></div>
+    ${choice("by", "Colour by", shown.by, Object.entries(BY), keep(shown, "by", dress))}
     <fieldset class="tools"><legend>A drag or click</legend>${Object.entries(TOOLS).map(([name, words]) => html`<label class="check">
       <input type="radio" name="tool" .checked=${plot.tool === name} @change=${() => { plot.tool = name; giveUp(); update(); }}>${words}</label>`)}</fieldset>
   </div>
@@ -215,12 +211,12 @@ function rowsOf(map) {
     if (!alike.has(i)) alike.set(i, [j, reached]);
     if (!alike.has(j)) alike.set(j, [i, reached]);
   }
-  const turn = (by) => () => { shown.page = page + by; update(); };
+  const turnTo = (to) => () => { shown.page = to; update(); };
   return html`<h2>The same as a table</h2>
   <div class="row"><label class="field">Part of an identity’s name <input type="search" autocomplete="off" .value=${shown.wanted}
-    @input=${(event) => { Object.assign(shown, { wanted: event.target.value, page: 0 }); update(); }}></label>
-    <button type="button" ?disabled=${!page} @click=${turn(-1)}>Earlier rows</button>
-    <button type="button" ?disabled=${page + 1 >= pages} @click=${turn(1)}>Later rows</button>
+    @input=${keep(shown, "wanted", turnTo(0))}></label>
+    <button type="button" ?disabled=${!page} @click=${turnTo(page - 1)}>Earlier rows</button>
+    <button type="button" ?disabled=${page + 1 >= pages} @click=${turnTo(page + 1)}>Later rows</button>
     <span class="hint" role="status">${count(rows.length, "sample")}, page ${page + 1} of ${pages}</span></div>
   ${table("Samples on the map", ["Sample", "Identity", "Cluster", "If it were a probe", "Most alike of another"], rows.slice(page * PAGE, (page + 1) * PAGE).map((i) => html`<tr>
       <th scope="row"><label class="check"><input type="checkbox" .checked=${chosen.has(map.samples[i])}

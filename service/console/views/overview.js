@@ -1,6 +1,6 @@
 // What is served, how it is, and where to begin.
 
-import { app, count, go, html, nothing, rate, refresh, table, toRead } from "../kit.js";
+import { app, count, go, html, nothing, rate, refresh, table, titled, toRead } from "../kit.js";
 import { takeDrawings, wantsDrawings } from "./enroll.js";
 
 export const title = "Overview";
@@ -19,7 +19,7 @@ export const view = () => html`
       <td data-label="Judged by">${count(each.cohort_identities, "stranger")} of the ${each.cohort}</td></tr>`), "stack")}</section>`
     : app.problem ? nothing : html`<p>${app.ready ? "This key does not list galleries: type the name of one where it is asked for." : ""}</p>`}
   ${app.comparators.length ? html`<section><h2>Comparators</h2><ul class="plain">${app.comparators.map((each) => html`<li>
-    <a href="#comparators">${each.name}@${each.version}</a>: ${each.description}</li>`)}</ul></section>` : nothing}
+    <a href="#comparators">${titled(each)}</a>: ${each.description}</li>`)}</ul></section>` : nothing}
   ${app.ready?.ready && app.ready.details.length ? html`<section><h2>Notes</h2>
     <ul class="plain">${app.ready.details.map((detail) => html`<li>${detail}</li>`)}</ul></section>` : nothing}
   ${toRead("galleries", "list_galleries")}`;

@@ -1,44 +1,15 @@
 // What is done to samples that were selected: moved, split off, merged, forgotten, and undone.
 
-import {
-  app, ask, attempt, call, callOnce, count, html, nothing, path, preview, problemBox, refresh,
-  update,
-} from "../kit.js";
-import { forgetReceipt, readReceipt, receiptCard } from "../receipts.js";
+import { count, html, keep, listed, nothing, preview } from "../kit.js";
+import { change, forget, isBusy, lastEdit, post } from "../edits.js";
 
 const PICTURED = 12;
+const MERGED = 20; // identities at a time: each is a call
 
 /** The ids of what is selected. */
 export const chosen = new Set();
 
-const made = { busy: false, problem: null, told: "", of: null, versions: [], doing: "", into: "" };
-
-let mended = () => {};
-
-/** Have a task done after each change. */
-export const onMended = (task) => { mended = task; };
-
-/** Do changes one after the other; tell what was done, also where one fails. */
-const change = (told, steps, undoable) => attempt(made, async () => {
-  const of = app.gallery, versions = [];
-  Object.assign(made, { told: "", of, versions: [] });
-  forgetReceipt();
-  try {
-    for (const step of steps) {
-      made.doing = steps.length > 1 ? `${versions.length} of ${steps.length} done…` : "";
-      update();
-      versions.push((await step()).version);
-    }
-  } finally {
-    if (undoable) made.versions = versions;
-    if (versions.length) made.told = versions.length === steps.length ? told : `${versions.length} of ${steps.length} were done.`;
-    made.doing = "";
-    await Promise.all([refresh(), mended()]);
-  }
-  return versions;
-});
-
-const post = (what, fields) => callOnce(path("galleries", app.gallery, what), fields);
+const entry = { into: "" };
 
 /** Whose the selected samples are: identity → ids. */
 function owners(map) {
@@ -50,28 +21,9 @@ function owners(map) {
 }
 
 const move = (selected, into, told) => change(told, [...selected].filter(([identity]) => identity !== into)
-  .map(([identity, samples]) => () => post("split", { identity, samples, into })), true);
+  .map(([identity, samples]) => post("split", { identity, samples, into })));
 
-const merge = (names, into) => change(`Merged ${names.join(", ")} into ${into}.`,
-  names.map((from) => () => post("merge", { from, into })), true);
-
-const undo = () => change("Undone.", made.versions.toReversed().map((version) => () => post("undo", { version })), false);
-
-async function forget(selected) {
-  const words = count(chosen.size, "sample");
-  const yes = await ask({
-    title: `Forget ${words}?`,
-    text: `Of ${[...selected.keys()].join(", ")}, in gallery ${app.gallery}: deleted for good, and found no more from that moment on. This cannot be undone.`,
-    confirm: "Forget",
-  });
-  if (!yes) return;
-  let last = null;
-  await change(`Forgot ${words}.`, [...selected].flatMap(([identity, samples]) => samples.map((sample) => async () => {
-    last = await call("DELETE", path("galleries", app.gallery, "identities", identity, "samples", sample));
-    return last;
-  })), false);
-  if (last) await readReceipt(app.gallery, last.version, words);
-}
+const merge = (names, into) => change(`Merged ${names.join(", ")} into ${into}.`, names.map((from) => post("merge", { from, into })));
 
 function save(map, selected) {
   const rows = [...selected].flatMap(([identity, samples]) => samples.map((sample) => ({ gallery: map.gallery, identity, sample })));
@@ -96,10 +48,7 @@ export function acts(map) {
       .map(([identity, sample]) => html`<li class="tile">${preview(map.gallery, identity, sample)}<span class="name">${sample}, ${identity}</span></li>`)}${
       chosen.size > PICTURED ? html`<li class="hint">and ${chosen.size - PICTURED} more</li>` : nothing}</ul>
     ${chosen.size ? buttons(map, selected, names) : nothing}
-    ${problemBox(made.problem)}
-    <div role="status">${made.of === app.gallery ? html`${made.doing}${made.told ? html`<p class="row"><span>${made.told}</span>
-      ${made.versions.length ? html`<button type="button" @click=${undo}>Undo</button>` : nothing}</p>` : nothing}
-      ${receiptCard()}` : nothing}</div>`;
+    ${lastEdit()}`;
 }
 
 const told = (selected) => chosen.size
@@ -108,25 +57,29 @@ const told = (selected) => chosen.size
   : "Nothing is selected.";
 
 function buttons(map, selected, names) {
-  const into = made.into.trim(), taken = new Set(map.identities);
+  const into = entry.into.trim(), taken = new Set(map.identities);
   const moving = [...selected].reduce((sum, [name, samples]) => sum + (name === into ? 0 : samples.length), 0);
-  const words = count(moving, "sample");
+  const words = count(moving, "sample"), all = count(chosen.size, "sample"), tooMany = names.length > MERGED;
   const [whole, apart] = [map.identities.filter((name) => name === names[0]).length, free(names[0], taken)];
   return html`<form class="row" @submit=${(event) => {
     event.preventDefault();
     move(selected, into, taken.has(into) ? `Moved ${words} to ${into}.` : `Enrolled ${words} as ${into}.`);
   }}>
-    <label class="field">Whose they are, new or known <input required maxlength="128" autocomplete="off" list="whose" .value=${made.into}
-      @input=${(event) => { made.into = event.target.value; update(); }}></label>
+    <label class="field">Whose they are, new or known <input required maxlength="128" autocomplete="off" list="whose" .value=${entry.into}
+      @input=${keep(entry, "into")}></label>
     <datalist id="whose">${[...new Set([...names, ...taken])].slice(0, 100).map((name) => html`<option value=${name}></option>`)}</datalist>
-    <button class="first" ?disabled=${made.busy || !into || !moving}>${!into ? "Move to…" : taken.has(into) ? `Move ${words} to ${into}` : `Enroll ${words} as ${into}`}</button>
+    <button class="first" aria-disabled=${isBusy()} ?disabled=${!into || !moving}>${!into ? "Move to…" : taken.has(into) ? `Move ${words} to ${into}` : `Enroll ${words} as ${into}`}</button>
   </form>
   <div class="row">
-    ${names.length === 1 ? html`<button type="button" ?disabled=${made.busy || chosen.size === whole}
-      @click=${() => move(selected, apart, `Split off ${count(chosen.size, "sample")} of ${names[0]} as ${apart}.`)}>Split off as ${apart}</button>`
-    : html`<button type="button" ?disabled=${made.busy || names.length > 20}
-      @click=${() => merge(names.slice(1), names[0])}>Merge ${count(names.length, "identity", "identities")} into ${names[0]}</button>`}
-    <button type="button" class="danger" ?disabled=${made.busy} @click=${() => forget(selected)}>Forget ${count(chosen.size, "sample")}</button>
+    ${names.length === 1 ? html`<button type="button" aria-disabled=${isBusy()} ?disabled=${chosen.size === whole}
+      @click=${() => move(selected, apart, `Split off ${all} of ${names[0]} as ${apart}.`)}>Split off as ${apart}</button>`
+    : html`<button type="button" aria-disabled=${isBusy() || tooMany} aria-describedby=${tooMany ? "too-many" : nothing}
+      @click=${() => tooMany || merge(names.slice(1), names[0])}>Merge ${count(names.length, "identity", "identities")} into ${names[0]}</button>`}
+    <button type="button" class="danger" aria-disabled=${isBusy()} @click=${() => forget(
+      `${all} of ${listed(names)}`,
+      [...selected].flatMap(([identity, samples]) => samples.map((sample) => [identity, "samples", sample])),
+    )}>Forget ${all}</button>
     <button type="button" @click=${() => save(map, selected)}>Export ids</button>
-  </div>`;
+  </div>
+  ${tooMany ? html`<p class="hint" id="too-many">At most ${MERGED} identities are merged at a time; samples of ${names.length} are selected.</p>` : nothing}`;
 }

@@ -1,16 +1,16 @@
 // What a rate costs: a slider over the strangers that may be named, and the enrolled that it misses.
 
 import {
-  Problem, WHY_NO_MISS_RATE, app, attempt, call, callOnce, count, galleryField, get, go, html,
-  nothing, path, preview, problemBox, rate, refresh, score, span, toRead, update,
+  app, attempt, count, facts, galleryField, get, go, html, judges, missRate, nothing, ofWhom, path, preview,
+  problemBox, rate, score, span, toRead, update,
 } from "../kit.js";
+import { change, lastEdit, patch } from "../edits.js";
 import { figures, plot } from "../lines.js";
 import { lookFor } from "./gallery.js";
 import { asked } from "./identify.js";
 
 export const title = "Threshold";
 
-const made = { busy: false, problem: null, told: "", of: null, version: null };
 const found = { busy: false, problem: null, curve: null, chosen: 0, of: null };
 
 /** Read the curve of the gallery as it is now. */
@@ -33,23 +33,10 @@ function choose(curve, at) {
   update();
 }
 
-const change = (name, told, task) => attempt(made, async () => {
-  Object.assign(made, { told: "", of: name });
-  await task();
-  await Promise.all([refresh(), enter()]);
-  made.told = told;
-});
-
 const makeDefault = (name, target) => change(
-  name, `From now on at most ${rate(target)} of strangers are named in ${name}, unless asked otherwise.`,
-  async () => {
-    await call("PATCH", path("galleries", name), { target_fpir: target });
-    const { edits } = await get(path("galleries", name, "edits"));
-    made.version = edits.find((each) => each.operation === "patch")?.version;
-  },
+  `From now on at most ${rate(target)} of strangers are named in ${name}, unless asked otherwise.`,
+  [patch([], { target_fpir: target }, (each) => each.operation === "patch")],
 );
-
-const undo = (name) => change(name, "", () => callOnce(path("galleries", name, "undo"), { version: made.version }));
 
 export const view = () => {
   const curve = found.of === app.gallery ? found.curve : null;
@@ -78,12 +65,9 @@ const slider = (curve) => {
       go("identify");
     }}>Identify at ${rate(point.target_fpir)}</button>
     <button type="button" ?disabled=${point.target_fpir === curve.target_fpir || point.strangers_needed !== null}
-      @click=${() => makeDefault(curve.gallery, point.target_fpir)}>Make ${rate(point.target_fpir)} the default</button>
-    ${made.told && made.of === curve.gallery ? html`<button type="button" @click=${() => undo(curve.gallery)}>Undo</button>` : nothing}</div>
-    <p role="status">${made.of === curve.gallery ? made.told : ""}</p>
-    ${problemBox(made.problem)}
-    <p class="hint">It rests on ${count(curve.cohort_identities, "stranger")} of the ${curve.source}${curve.own_trials
-      ? ` and ${count(curve.own_trials, "trial")} of the gallery against itself` : ""}, enough to tell rates from ${rate(curve.resolvable_from)} on.
+      @click=${() => makeDefault(curve.gallery, point.target_fpir)}>Make ${rate(point.target_fpir)} the default</button></div>
+    ${lastEdit()}
+    <p class="hint">It rests on ${judges(curve)}, enough to tell rates from ${rate(curve.resolvable_from)} on.
       ${count(curve.identities, "identity is", "identities are")} enrolled, at version ${curve.version}; scores by rule ${curve.rule}.
       ${point.expected_fnir === null ? "" : missed(curve)}</p>
     ${table(curve)}
@@ -92,19 +76,16 @@ const slider = (curve) => {
 
 function described(curve, point) {
   if (point.strangers_needed !== null) {
-    return html`<p>${count(curve.cohort_identities + curve.own_trials, "stranger")} cannot tell ${rate(point.target_fpir)} from none:
+    return html`<p>${judges(curve)} cannot tell ${rate(point.target_fpir)} from none:
       it would take a cohort of ${count(point.strangers_needed, "stranger")}. Give the gallery one with
       <code>POST /galleries/${curve.gallery}/cohort</code>.</p>`;
   }
   if (!curve.identities) return html`<p>Nobody is enrolled yet, so there is no threshold.</p>`;
-  return html`<dl>
-    <div><dt>A match needs</dt><dd><b>${score(point.threshold)}</b></dd></div>
-    <div><dt>Strangers really named</dt><dd>${span(point.fpir_interval)}, in 95 % of cases</dd></div>
-    <div><dt>Enrolled that are missed</dt><dd>${point.expected_fnir === null
-      ? `not known: ${WHY_NO_MISS_RATE[point.expected_fnir_reason] ?? point.expected_fnir_reason}`
-      : html`<b>${rate(point.expected_fnir)}</b>${point.fnir_interval
-        ? `; really ${span(point.fnir_interval)}, in 95 % of cases` : nothing}`}</dd></div>
-  </dl>`;
+  return facts([
+    ["A match needs", html`<b>${score(point.threshold)}</b>`],
+    ["Strangers really named", `${span(point.fpir_interval)}, in 95 % of cases${ofWhom(curve)}`],
+    ["Enrolled that are missed", missRate(point, point.fnir_interval)],
+  ]);
 }
 
 const missed = (curve) => curve.genuine_trials < 10
@@ -162,14 +143,11 @@ function lookAt(curve, point) {
 
 async function ask(curve, point) {
   const of = near.of = key(curve, point);
-  const told = { problem: null, answer: null };
-  try {
+  const told = { busy: false, problem: null, answer: null };
+  await attempt(told, async () => {
     const place = path("galleries", curve.gallery, "operating-curve", "boundary");
     told.answer = await get(`${place}?target_fpir=${point.target_fpir}&limit=${EACH}`);
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    told.problem = problem;
-  }
+  });
   if (of !== near.of) return; // another is looked at by now
   Object.assign(near, told);
   update();

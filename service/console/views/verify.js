@@ -1,8 +1,8 @@
 // Are these two the same? Two samples side by side, at a rate of false matches.
 
 import {
-  BANDS, app, asCode, attempt, busyButton, call, comparator, form, html, nothing, picture,
-  problemBox, rate, score, spoken, svg, update,
+  BANDS, app, asCode, attempt, busyButton, call, choice, comparator, facts, form, html, keep,
+  nothing, picture, problemBox, rate, score, spoken, svg, titled, update,
 } from "../kit.js";
 import { box, paste as pasteInto, sampleInput, samplesOf } from "../inputs.js";
 
@@ -28,7 +28,7 @@ function verify() {
     const fields = [
       ["a", samples[0]],
       ["b", samples[1]],
-      ["comparator", `${chosen().name}@${chosen().version}`],
+      ["comparator", titled(chosen())],
       ...(asked.fmr ? [["target_fmr", asked.fmr]] : []),
     ];
     found.call = spoken("POST", "verify", fields, ["verify", samples, {
@@ -43,17 +43,12 @@ export const view = () => {
   return html`
     <p class="lead">Are these two the same?</p>
     <div class="row">
-      <div class="field"><label for="comparator">Comparator</label><select id="comparator" @change=${(event) => {
-        Object.assign(asked, { comparator: event.target.value, fmr: "" });
+      ${choice("comparator", "Comparator", model && titled(model), app.comparators.map((each) => [titled(each)]), keep(asked, "comparator", () => {
+        asked.fmr = "";
         update();
-      }}>${app.comparators.map((each) => html`<option .selected=${each === model}
-        value="${each.name}@${each.version}">${each.name}@${each.version}</option>`)}</select></div>
-      <div class="field"><label for="fmr">False matches, of different pairs</label><select id="fmr" @change=${(event) => {
-        asked.fmr = event.target.value;
-        update();
-      }}><option value="">as usual</option>${(model?.operating_points ?? []).map((point) => html`<option
-        value=${String(point.fmr)} .selected=${String(point.fmr) === asked.fmr}>at most ${rate(point.fmr)} (misses ${rate(point.fnmr)})</option>`)}
-      </select></div>
+      }))}
+      ${choice("fmr", "False matches, of different pairs", asked.fmr, [["", "as usual"], ...(model?.operating_points ?? []).map((point) => [
+        String(point.fmr), `at most ${rate(point.fmr)} (misses ${rate(point.fnmr)})`])], keep(asked, "fmr"))}
     </div>
     <div class="pair">${sides.map((side, i) =>
       sampleInput(side, model?.modalities[i ? "b" : "a"] ?? null))}</div>
@@ -68,11 +63,11 @@ const card = (answer) => html`<article class="card ${answer.match ? "match" : "u
     ${answer.score === null
       ? html`<p>This key is told decisions only: ${BANDS[answer.band]}.</p>`
       : html`<p>They score <b>${score(answer.score)}</b>; the same needs <b>${score(answer.threshold)}</b>.</p>${scale(answer)}`}
-    <dl>
-      ${answer.fmr === null ? nothing : html`<div><dt>Different pairs that score as high</dt><dd>at most ${rate(answer.fmr)}</dd></div>`}
-      ${answer.distance === null ? nothing : html`<div><dt>Distance</dt><dd>${score(answer.distance)}</dd></div>`}
-      <div><dt>Comparator</dt><dd>${answer.comparator}</dd></div>
-    </dl>
+    ${facts([
+      answer.fmr !== null && ["Different pairs that score as high", `at most ${rate(answer.fmr)}`],
+      answer.distance !== null && ["Distance", score(answer.distance)],
+      ["Comparator", answer.comparator],
+    ])}
   </div>
   <div class="probe">${found.sent.map(picture)}</div>
 </article>`;
