@@ -29,9 +29,10 @@ from training.pairs import Limits, draw_pairs, split_identities, write_pairs
 from training.pictures import side_by_side
 from training.precision import Converted, Weights
 from training.reading import read_captioned, read_split
-from training.recipe import Card, Recipe, WordsNetwork, read_recipe
+from training.recipe import Card, Recipe, read_recipe
 from training.retrieval import RetrievalWatch, export_towers, price_again
 from training.sampling import Rows
+from training.shapes import WordsNetwork
 from training.tasks import Task, labelled_task
 from training.terminal import console, print_figures, progress, shown, tell_of_bundle
 from training.text_checkpoint import checkpoint_folder

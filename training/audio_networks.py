@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.recipe import CnnLstmNetwork, LogMel, RawWaveNetwork, TdnnNetwork
+from training.shapes import CnnLstmNetwork, LogMel, RawWaveNetwork, TdnnNetwork
 
 FLOOR = 1e-6
 """Added to the power in a band before its logarithm."""

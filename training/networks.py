@@ -12,12 +12,12 @@ from index.gallery import Embeddings
 from models_store.manifest import AudioInput, ImageInput, Input, TextInput
 from models_store.preparation import Windows, embed_windows, together
 from training.audio_networks import CnnLstmEncoder, RawWaveEncoder, TdnnEncoder
-from training.recipe import (
+from training.recipe import Recipe
+from training.shapes import (
     BertLstmNetwork,
     CnnLstmNetwork,
     Network,
     RawWaveNetwork,
-    Recipe,
     ResidualNetwork,
     TdnnNetwork,
     TextNetwork,

@@ -4,19 +4,13 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from models_store.manifest import Distance, ImageInput, Input, Name, TrainingSource
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from training.shapes import Count, Network, Part, ResidualNetwork, Share
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Columns(_Part):
+class Columns(Part):
     """What the columns of a table of files are called.
 
     `identity` may be left out where it is "identity", "label" or "speaker". Of rows that have a
@@ -37,7 +31,7 @@ class Table(Columns):
     file: Path
 
 
-class JudgedPairs(_Part):
+class JudgedPairs(Part):
     """Tables of pairs of texts that people judged: scores, or whether they are the same.
 
     A pair that is in `val` too trains nothing. From the score `same_from` on, of 0 to 1 from the
@@ -49,7 +43,7 @@ class JudgedPairs(_Part):
     same_from: Share = 0.8
 
 
-class Source(_Part):
+class Source(Part):
     """Where the samples lie: a folder of folders or a zip of one, or `tables`; and which train.
 
     `files`, `tables` and `splits` are relative to the folder that `--data` names; `splits` is a
@@ -68,119 +62,14 @@ class Source(_Part):
     files: Path = Path()
     tables: tuple[Table, ...] = ()
     further: tuple[TrainingSource, ...] = ()
-    splits: Path | dict[str, str] = {}
+    splits: Path | dict[str, str] = Field(default_factory=dict[str, str])
     pieces: Annotated[float, Field(gt=0)] | None = None
     pairs: JudgedPairs | None = None
     held_back: tuple[str, ...] = ()
     validation_samples: Count | None = None
 
 
-class ResidualNetwork(_Part):
-    """Of images: a stem of stride 2, then one residual block that halves the picture per width.
-
-    Embeddings have norm 1, unless they are not to be `normalised`; for l1 and l2 only.
-    """
-
-    kind: Literal["residual"] = "residual"
-    stem: Count
-    widths: tuple[Count, ...]
-    dimension: Count
-    dropout: Share = 0.0
-    normalised: bool = True
-
-
-class TextNetwork(_Part):
-    """Of text: embedded tokens, `layers` that look at the two neighbours, a weighted mean.
-
-    `vocabulary` is how many tokens the tokenizer has, at most.
-    """
-
-    kind: Literal["text-conv"] = "text-conv"
-    vocabulary: Annotated[int, Field(gt=256)]
-    width: Count
-    layers: Annotated[int, Field(ge=0)] = 1
-    dimension: Count
-    dropout: Share = 0.0
-
-
-class BertLstmNetwork(_Part):
-    """Of text: a checkpoint's token states, frozen or `tuned`, an LSTM both ways, their mean.
-
-    `checkpoint` is a folder as `python -m training import-text` takes it; unsaid, the packaged.
-    """
-
-    kind: Literal["bert-lstm"] = "bert-lstm"
-    checkpoint: Path | None = None
-    tuned: bool = False
-    hidden: Count
-    dimension: Count
-
-
-class LogMel(_Part):
-    """Frames of `window` seconds every `hop`, their power in so many bands up to `highest` Hz."""
-
-    bands: Count = 64
-    window: float = 0.025
-    hop: float = 0.01
-    lowest: float = 60.0
-    highest: float = 7600.0
-
-
-class TdnnNetwork(_Part):
-    """Of sound: log-mel frames, a residual block per dilation, attentive-statistics pooling."""
-
-    kind: Literal["tdnn"] = "tdnn"
-    frames: LogMel = LogMel()
-    width: Count = 128
-    dilations: tuple[Count, ...] = (1, 2, 3)
-    joined: Count = 256
-    attention: Count = 64
-    dimension: Count
-    dropout: Share = 0.0
-
-
-class CnnLstmNetwork(_Part):
-    """Of sound: log-mel frames, a convolution of stride 2 per width, an LSTM."""
-
-    kind: Literal["cnn-lstm"] = "cnn-lstm"
-    frames: LogMel = LogMel()
-    widths: tuple[Count, ...] = (128, 128)
-    hidden: Count = 128
-    dimension: Count
-
-
-class RawWaveNetwork(_Part):
-    """Of sound: convolutions on the waveform, the first of a `stride`, pooled by four each."""
-
-    kind: Literal["raw-wave"] = "raw-wave"
-    widths: tuple[Count, ...] = (64, 128, 128, 128)
-    stride: Count = 4
-    dimension: Count
-
-
-class WordsNetwork(_Part):
-    """Of text: fixed vectors of words, their mean, and a small net on it with a `hidden` layer.
-
-    `vectors` is the folder that `python -m training words` wrote.
-    """
-
-    kind: Literal["words"] = "words"
-    vectors: Path
-    hidden: Count
-    dimension: Count
-    dropout: Share = 0.0
-
-
-SoundNetwork = TdnnNetwork | CnnLstmNetwork | RawWaveNetwork
-
-Network = Annotated[
-    ResidualNetwork | TextNetwork | BertLstmNetwork | WordsNetwork | SoundNetwork,
-    Field(discriminator="kind"),
-]
-"""What embeds, by its kind."""
-
-
-class Batches(_Part):
+class Batches(Part):
     """P labels × K samples, labels of one group in runs of `kin`.
 
     `quarter_turns` makes each identity three further labels, on its sides and on its head.
@@ -192,7 +81,7 @@ class Batches(_Part):
     quarter_turns: bool = True
 
 
-class Augmentation(_Part):
+class Augmentation(Part):
     """How far one drawing is moved before each step; everything is drawn uniformly.
 
     Degrees for `rotation` and `shear`, shares of the picture for `translation` and `elastic`
@@ -209,7 +98,7 @@ class Augmentation(_Part):
     mirror: Share = 0.0
 
 
-class Composition(_Part):
+class Composition(Part):
     """Further labels, each made of two of a batch; see training/composition.py.
 
     They take the places of a `share` of the batch's labels, as far as it goes by fours. A part is
@@ -222,7 +111,7 @@ class Composition(_Part):
     aspect: Annotated[float, Field(ge=0)] = 0.25
 
 
-class SoundAugmentation(_Part):
+class SoundAugmentation(Part):
     """How else a clip could have been recorded; see training/audio_augmentation.py.
 
     Each speed other than 1 makes every identity another one, as a quarter turn does of pictures.
@@ -288,7 +177,7 @@ _LEARN_TOO: tuple[LossKind, ...] = (
 )
 
 
-class Loss(_Part):
+class Loss(Part):
     """A loss by our name, with its own parameters; see training/losses.py.
 
     `distance` is for the kinds that could do with several: heads, contrastive and triplet
@@ -298,7 +187,7 @@ class Loss(_Part):
     """
 
     kind: LossKind
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float] = Field(default_factory=dict[str, float])
     distance: Distance | None = None
     weight: float = 1.0
 
@@ -324,7 +213,7 @@ class Loss(_Part):
         return self
 
 
-class Optimisation(_Part):
+class Optimisation(Part):
     """AdamW on a one-cycle cosine schedule; the weights that count are their moving average."""
 
     epochs: Count
@@ -336,7 +225,7 @@ class Optimisation(_Part):
     validate_every: Count = 5
 
 
-class Export(_Part):
+class Export(Part):
     """How the encoder leaves: averaged over views that show these shares of the picture.
 
     Of sound, with so many numbers more, that a linear map makes of its `statistics`; see
@@ -349,7 +238,7 @@ class Export(_Part):
     statistics: Annotated[int, Field(ge=0)] = 0
 
 
-class Captions(_Part):
+class Captions(Part):
     """A table of things that have texts and pictures, a line each: what two encoders learn from.
 
     `identity` and `group` name columns, as `texts` do: in those of `keywords` a "|" separates
@@ -376,7 +265,7 @@ class Captions(_Part):
         return tuple(PurePosixPath(path).parent.name for path in self.pictures)
 
 
-class Wording(_Part):
+class Wording(Part):
     """How else a thing could have been called: shares of what is said of it in a batch.
 
     `keywords`: some of its keywords instead of a text; `more`: a text and some keywords;
@@ -388,7 +277,7 @@ class Wording(_Part):
     dropped: Share = 0.0
 
 
-class Other(_Part):
+class Other(Part):
     """The other of two encoders, side b: without one, both sides are of the same (siamese)."""
 
     input: Input
@@ -400,7 +289,7 @@ class Other(_Part):
         return _of_images(given)
 
 
-class Card(_Part):
+class Card(Part):
     """What the bundle's card says in words: Markdown. `notice` is the data's licence text."""
 
     use: str = ""
@@ -409,7 +298,7 @@ class Card(_Part):
     notice: str = ""
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """What is trained, on what, and how it is called once it is exported."""
 
     name: Name

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.recipe import BertLstmNetwork, TextNetwork
+from training.shapes import BertLstmNetwork, TextNetwork
 from training.text_checkpoint import checkpoint_folder, read_states, weighted_mean
 
 PADDING = "[PAD]"

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from models_store.preparation import Windows, preparation, together
 from models_store.sample import SampleLimits
 from training.networks import embed, untrained
-from training.recipe import BertLstmNetwork, JudgedPairs, Recipe, TextNetwork
+from training.recipe import JudgedPairs, Recipe
 from training.sampling import Rows
+from training.shapes import BertLstmNetwork, TextNetwork
 from training.tasks import Task
 from training.text_checkpoint import checkpoint_folder
 from training.text_networks import TextEncoder, train_tokenizer

@@ -16,8 +16,9 @@ from training.augmentation import augment
 from training.captions import Captioned
 from training.losses import WeightedLosses
 from training.networks import Towers, embed, untrained
-from training.recipe import Captions, Other, Recipe, Wording, WordsNetwork
+from training.recipe import Captions, Other, Recipe, Wording
 from training.sampling import BalancedBatches, Rows
+from training.shapes import WordsNetwork
 from training.tasks import Task
 from training.word_vectors import read_word_vectors
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.recipe import WordsNetwork
+from training.shapes import WordsNetwork
 from training.text_checkpoint import (
     Checkpoint,
     open_checkpoint,

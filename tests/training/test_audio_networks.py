@@ -17,7 +17,7 @@ from training.audio_networks import (
 )
 from training.export import PARITY, TrainedEncoder, encoder_graph
 from training.networks import build, embed
-from training.recipe import CnnLstmNetwork, LogMel, RawWaveNetwork, TdnnNetwork
+from training.shapes import CnnLstmNetwork, LogMel, RawWaveNetwork, TdnnNetwork
 
 SPEC = AudioInput(sample_rate=RATE, window=1, hop=0.5)
 FRAMES = LogMel(bands=24)

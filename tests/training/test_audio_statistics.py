@@ -14,7 +14,8 @@ from training.audio_statistics import (
 )
 from training.datasets import LabelledSamples
 from training.networks import build, embed
-from training.recipe import CnnLstmNetwork, Export, LogMel, Recipe, TdnnNetwork
+from training.recipe import Export, Recipe
+from training.shapes import CnnLstmNetwork, LogMel, TdnnNetwork
 
 SPEC = AudioInput(sample_rate=RATE, window=1, hop=0.5)
 FRAMES = LogMel(bands=24)

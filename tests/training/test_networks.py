@@ -4,7 +4,8 @@ import torch
 from models_store.manifest import ImageInput
 from training.augmentation import augment
 from training.networks import AveragedViews, ResidualEncoder, embed
-from training.recipe import Augmentation, ResidualNetwork
+from training.recipe import Augmentation
+from training.shapes import ResidualNetwork
 
 SHAPE = (1, 16, 16)
 SPEC = ImageInput(width=16, height=16, mode="L")

@@ -7,7 +7,7 @@ from models_store.manifest import ImageInput
 from training.export import TrainedEncoder, encoder_graph
 from training.networks import ResidualEncoder, embed
 from training.precision import Converted, converted
-from training.recipe import ResidualNetwork
+from training.shapes import ResidualNetwork
 
 SPEC = ImageInput(width=16, height=16, mode="L")
 

@@ -14,7 +14,7 @@ from tests.training.test_export import export
 from training.export import TrainedEncoder, encoder_graph
 from training.networks import build, embed
 from training.precision import Converted, converted
-from training.recipe import TextNetwork
+from training.shapes import TextNetwork
 from training.text_networks import TextEncoder, train_tokenizer
 
 TEXTS = [

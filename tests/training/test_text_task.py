@@ -16,7 +16,8 @@ from tests.training.test_export import export
 from training.export import TrainedEncoder
 from training.fit import fitted
 from training.networks import build
-from training.recipe import BertLstmNetwork, TextNetwork, read_recipe
+from training.recipe import read_recipe
+from training.shapes import BertLstmNetwork, TextNetwork
 from training.text_networks import TextEncoder
 from training.text_task import CoSent, ShuffledRows, read_split, tokenizer_of
 

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from tests.training.emoji import word_vectors
-from training.recipe import WordsNetwork
+from training.shapes import WordsNetwork
 from training.text_checkpoint import open_checkpoint
 from training.word_vectors import WordsEncoder, distil, read_word_vectors
 
