@@ -8,8 +8,8 @@ import numpy.typing as npt
 from index.cohort import Cohort, Source, TargetUnresolvable
 from index.decision import Evidence, Terms
 from index.fusion import CHOICES, ENOUGH, clearly_best
-from index.gallery import Embeddings
-from index.kinship import judging
+from index.gallery import Embeddings, distances
+from index.kinship import as_the_nearest, judging, unlike
 from index.leave_one_out import TRIALS
 from index.miss_rate import GenuineScores, expected_fnir
 from index.posterior import PosteriorModel, PosteriorReason, Strangers
@@ -52,6 +52,8 @@ class Grounds:
         self.own_trials = own_trials
         self.roster = roster
         self._calibrated = self._measured = calibrated
+        self._bundled = strangers
+        self._strangers_unlike = False
         self._rule: Rule = rule
         self._choosing = choosing and own_trials
         self._chosen: Rule | None = None  # None: look again
@@ -116,6 +118,8 @@ class Grounds:
             calibrated = next(iter(self._calibrated.values()), (None, None))
             as_bundled = measured[0] == calibrated[0]
             self._measured = self._calibrated if as_bundled else by_rule(measured, {})
+        some, others = self._bundled[:TRIALS], strangers[:TRIALS]
+        self._strangers_unlike = self.own_trials and self._are_unlike(some, others)
         self._look_again()
         self.searches.replace_strangers(strangers)
         self._measure_likeness()
@@ -222,14 +226,18 @@ class Grounds:
             return Terms(rule, cohort, None, target_fpir, "empty-gallery", why_not, evidence)
         if threshold is None:
             threshold = cohort.threshold(target_fpir or DEFAULT_TARGET_FPIR)
+        genuine = self._worth(rule)[1]
+        elsewhere = genuine is not None and self._is_unlike_calibration(rule)
         missed, between = expected_fnir(
-            self._worth(rule)[1],
+            None if elsewhere else genuine,
             own.misses(threshold),
             rule,
             threshold,
             strangers.values,
             self.roster.sizes,
         )
+        if elsewhere and missed == "no-calibration":
+            missed = "kind-unlike-calibration"
         fitted: Source = "bundle" if self._measured is self._calibrated else "gallery"
         evidence = Evidence(
             self.source, counted, trials, interval, raised, between, None if why_not else fitted
@@ -249,7 +257,28 @@ class Grounds:
             return "no-calibration"
         if not self.enough_strangers:
             return "too-few-strangers"
+        if self._is_unlike_calibration(rule):
+            return "kind-unlike-calibration"
         return model.why_not(rule, len(self.roster), self._samples_each)
+
+    def _is_unlike_calibration(self, rule: Rule) -> bool:
+        """Whether the gallery is not of the kind that the bundle's calibration is of, it seems."""
+        if self._measured is not self._calibrated:
+            return False
+        if self.source == "gallery":
+            return self._strangers_unlike
+        strangers, own = self.searches.by(rule)
+        highest = self.roster.highest
+        near = as_the_nearest(strangers.values, self.groups, highest)
+        return unlike(near, own.strangers, highest)
+
+    def _are_unlike(self, bundled: Embeddings, others: Embeddings) -> bool:
+        """Whether a gallery of others (T, d) would not be of the kind of the bundle's (M, d)."""
+        metric, highest = self.roster.references.metric, self.roster.highest
+        theirs, own = distances(bundled, others, metric), distances(others, others, metric)
+        np.fill_diagonal(own, np.inf)
+        a, b = (self.roster.score_at(far.min(axis=1, initial=np.inf)) for far in (theirs, own))
+        return unlike(a, b, highest)
 
     @property
     def _samples_each(self) -> float:

@@ -18,6 +18,7 @@ _IN_PAIRS = 1.5  # own trials as few as one: who is somebody's nearest has them 
 _HEAVIEST = 2.0  # strangers that one own trial counts as where these come as near, at most
 _ENOUGH = 70  # strangers; own trials outweigh fewer of them by less, and .05 is still resolved
 _FEWEST = 10  # strangers of a group that tell how near it comes
+_UNLIKE = 2.5  # standard deviations of strangers' distances; no kin of theirs lie so far from them
 _SURE = 1e-9  # a head that says 0 or 1 is not surer than this
 
 
@@ -67,6 +68,17 @@ def akin(strangers: Scores, own: Scores, highest: float) -> tuple[Cohort, float]
     kinship = float((_log_odds(raised) - _log_odds(strangers)).mean())
     together = np.concatenate([raised, own])
     return Cohort(together, weights, interpolated=True, own=len(own)), kinship
+
+
+def unlike(some: Scores, others: Scores, highest: float) -> bool:
+    """Whether best scores (M,) and others (T,) lie further apart than those of any kin.
+
+    Fewer than ten of either, or scores that are all one, do not tell.
+    """
+    if min(len(some), len(others)) < _FEWEST:
+        return False
+    a, b = _distances(some, highest), _distances(others, highest)
+    return abs(float(a.mean() - b.mean())) > _UNLIKE * float(a.std()) > _SURE
 
 
 def as_the_nearest(

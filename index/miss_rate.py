@@ -15,6 +15,7 @@ MissReason = Literal[
     "no-calibration",
     "rule-not-calibrated",
     "samples-outside-calibration",
+    "kind-unlike-calibration",
 ]
 
 

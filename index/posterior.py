@@ -22,6 +22,7 @@ PosteriorReason = Literal[
     "gallery-smaller-than-calibrated",
     "samples-outside-calibration",
     "too-few-strangers",  # fewer than 20 tell too little of what strangers reach in the gallery
+    "kind-unlike-calibration",  # the gallery's own come far nearer to it than calibrated on
 ]
 
 _CLIP = 1e-6  # a head that says 0 or 1 is not that sure

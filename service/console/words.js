@@ -49,6 +49,7 @@ const WHY_NO_MISS_RATE = {
   "rule-not-calibrated": "it was not measured for this gallery's rule",
   "samples-outside-calibration":
     "it was not measured for as many samples of each identity as here",
+  "kind-unlike-calibration": "what is enrolled is unlike whatever it was measured on",
 };
 
 export const WHY_NO_POSTERIOR = {

@@ -40,7 +40,7 @@ async def patch(
         if target < curve.resolvable_from:
             raise TargetUnresolvable(
                 f"the gallery's strangers resolve a target FPIR of {curve.resolvable_from:.4g} at "
-                f"least, more than was asked; {strangers_needed(target)} of its own would resolve it"
+                f"least, more than was asked; {strangers_needed(target)} of its own would do"
             )
     for left in reversed(range(TRIES)):
         before = recogniser.gallery(gallery).state.settings

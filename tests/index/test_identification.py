@@ -352,6 +352,38 @@ def test_outside_the_fitted_range_there_is_no_posterior():
     assert found.posterior_reason == "gallery-larger-than-calibrated"
 
 
+def test_a_gallery_unlike_all_that_was_calibrated_on_is_told_neither_posteriors_nor_misses():
+    rng = np.random.default_rng(3)
+    kind = unit(np.array([1.0] * 8) + 0.1 * rng.standard_normal((40, 8)))
+    bundled, rows = unit(rng.standard_normal((60, 8))), unit(rng.standard_normal((40, 8)))
+    measured = replace(CALIBRATED, identities=(1, 100))
+    genuine = GenuineScores("max", {1: np.linspace(0.5, 0.99, 20)})
+
+    def asked(enrolled, strangers=None, *, by=None):
+        identifier = Identifier(
+            lambda: NumpyGallery(8, "cosine"), head, bundled, posterior=measured, genuine=genuine
+        )
+        identifier.enroll([Reference(i, str(i)) for i in range(20)], enrolled[:20])
+        if strangers is not None:
+            identifier.replace_cohort(strangers, measured=by)
+        [found] = identifier.identify(enrolled[20:21], threshold=0.5)
+        return found
+
+    why = "kind-unlike-calibration"
+    far = asked(kind)
+    assert (far.posterior, far.posterior_reason, far.evidence.calibration) == (None, why, None)
+    assert (far.expected_fnir, far.expected_fnir_reason) == (None, why)
+    assert asked(kind, kind[20:]).posterior_reason == why
+    for told in (
+        asked(rows),
+        asked(rows, bundled[30:]),
+        asked(kind, kind[20:], by=(replace(measured, slope=0.9), genuine)),
+    ):
+        assert told.posterior is not None
+        assert told.expected_fnir is not None
+    assert told.evidence.calibration == "gallery"
+
+
 def test_few_strangers_tell_too_little_for_a_posterior():
     identifier = calibrated()
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from index.kinship import akin, as_the_nearest
+from index.kinship import akin, as_the_nearest, unlike
 
 HIGHEST = float(expit(8))  # what a sample scores beside itself
 few_scores = st.lists(st.floats(0.001, 0.999), min_size=1, max_size=40).map(np.array)
@@ -108,6 +108,19 @@ def test_own_trials_however_far_from_the_strangers_never_cost_the_default_target
     cohort, _ = akin(np.zeros(strangers), np.ones(own), 1.0)
 
     assert cohort.resolvable_from <= 0.05
+
+
+def test_scores_lie_apart_as_no_kin_do_from_two_and_a_half_deviations_on():
+    some = around(3, 60)
+
+    assert [unlike(some, around(3 - by * 0.5, 10), HIGHEST) for by in (0, 2.4, 2.6, -2.6)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not unlike(some, around(0.5, 9), HIGHEST)
+    assert not unlike(np.full(60, 0.3), np.full(60, 0.9), HIGHEST)
 
 
 def test_strangers_of_every_group_are_judged_as_near_as_those_of_the_nearest():
