@@ -225,8 +225,9 @@ class _Known:
     def weights(self, parameters: Scores, logits: Scores) -> Scores:
         """Return the log of what identities of these log odds weigh, in the same shape."""
         slope = float(parameters[:2] @ self._of_slope())
-        weights: Scores = slope * logits + parameters[_BEND] * self._bent(logits)
-        return weights
+        weights: Scores = slope * logits
+        bend = parameters[_BEND]
+        return weights + bend * self._bent(logits) if bend else weights
 
     def among(self, parameters: Scores) -> Scores:
         """Return the log of what all identities weigh (n,)."""

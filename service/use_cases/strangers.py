@@ -177,7 +177,7 @@ def _thresholds(index: Identifier, target_fpir: float) -> tuple[float, float]:
     """
     curve = index.operating_curve([target_fpir])
     matched = curve.points[0].threshold
-    beyond = index.threshold(curve.resolvable_from)
+    beyond = index.threshold(curve.resolvable_from) if curve.resolvable_from < 1 else None
     return matched or np.inf, beyond or np.inf
 
 
